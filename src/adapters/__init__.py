@@ -1,0 +1,1 @@
+"""What touches the world: transports, drivers, service dialects, and the jobs on top."""

@@ -1,0 +1,82 @@
+"""What a driver needs of a service: the Protocols that a custom transport implements."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+
+from runtime_core.commands import OpenStream, RequestCommand
+from runtime_core.events import ReplyEvent, StreamEvent
+from runtime_core.traits import ServiceTraits
+
+
+class Transport(Protocol):
+    """Performs the requests of jobs and says how their streams are opened.
+
+    One transport serves any number of jobs and threads.
+    """
+
+    @property
+    def traits(self) -> ServiceTraits:
+        """What the machine must know of the service."""
+        ...
+
+    def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        """Do one request and return its one reply; may block.
+
+        Failures of the network and of the service are returned as `RequestFailed`, not raised.
+        """
+        ...
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+        """Say where the stream of a job is and how its bytes are read; does no I/O.
+
+        Raises:
+            ServiceError: if the service has no streams.
+        """
+        ...
+
+
+class StreamProtocol(Protocol):
+    """The sans-IO half of one connection: bytes in, events and bytes out. Used by one thread.
+
+    After every call, send what `data_to_send` returns. A `StreamNotReady`, `StreamClosed` or
+    `StreamFailed` is the last event: send what is left, then close the socket.
+    """
+
+    def start(self) -> None:
+        """The socket is connected: make what opens the stream ready to be sent."""
+        ...
+
+    def receive(self, data: bytes) -> Sequence[StreamEvent]:
+        """Take bytes from the socket; ``b""`` is the end of them. Never raises."""
+        ...
+
+    def data_to_send(self) -> bytes:
+        """Take what has to be written to the socket now; ``b""`` if there is nothing."""
+        ...
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life; what it answers counts like any other bytes."""
+        ...
+
+    def close(self) -> None:
+        """Make an orderly close ready to be sent."""
+        ...
+
+
+@attrs.frozen
+class StreamEndpoint:
+    """Where a stream is, and how its bytes are read."""
+
+    host: str
+    """A name or an address."""
+    port: int
+    """The TCP port."""
+    tls: ssl.SSLContext | None
+    """How to secure the connection; None for plain TCP."""
+    protocol: StreamProtocol
+    """The reader of this one connection."""

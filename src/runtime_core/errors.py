@@ -1,0 +1,173 @@
+"""Every error of the library, in one tree of three families.
+
+    RuntimeCoreError
+    ├── UsageError                      you misused us: nothing was changed
+    │   ├── RuntimeInvalidStateError    not legal in the job's present state
+    │   └── EncodeError                 a value that cannot be written as tagged JSON
+    ├── ServiceError                    the service or the network misbehaved
+    │   ├── TransportError              a request or a stream failed
+    │   ├── UnknownStatusError          the service said a status word that nobody knows
+    │   ├── DecodeError                 what the service sent does not decode
+    │   └── JobTimeoutError             the answer did not come in time (also a TimeoutError)
+    └── JobError                        the job itself ended without a result
+        ├── RuntimeJobFailureError      it failed; says why
+        └── RuntimeJobCancelledError    it was cancelled
+
+Each error carries its facts as fields; the message is built from them. No message holds an access
+token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from runtime_core.states import JobState
+
+
+class RuntimeCoreError(Exception):
+    """The base of every error that this library raises on purpose."""
+
+
+class UsageError(RuntimeCoreError):
+    """The local caller asked for something that cannot be done; nothing was changed."""
+
+
+class ServiceError(RuntimeCoreError):
+    """The service, or the way to it, did not do what was asked."""
+
+
+class JobError(RuntimeCoreError):
+    """The job ended, but not with a result."""
+
+
+@attrs.define(eq=False, slots=False)
+class RuntimeInvalidStateError(UsageError):
+    """The call is not legal in the present state of the job."""
+
+    action: str
+    """What was asked for, for instance ``cancel``."""
+    job_id: str
+    """The job."""
+    state: JobState
+    """The state of the job as last confirmed by its service."""
+    why: str
+    """What stands in the way."""
+    legal: Sequence[str] = ()
+    """What may be called now."""
+
+    def __str__(self) -> str:
+        legal = f" Legal now: {', '.join(self.legal)}." if self.legal else ""
+        return f"Job {self.job_id} is {self.state.name}: cannot {self.action}, {self.why}.{legal}"
+
+
+@attrs.define(eq=False, slots=False)
+class EncodeError(UsageError):
+    """A value cannot be sent, because tagged JSON has no word for it."""
+
+    message: str
+    """What cannot be written, and why."""
+    path: str = ""
+    """Where in the value, for instance ``$.circuits[0]``."""
+
+    def __str__(self) -> str:
+        where = f" (at {self.path})" if self.path else ""
+        return f"{self.message}{where}"
+
+
+@attrs.define(eq=False, slots=False)
+class TransportError(ServiceError):
+    """A request or a stream failed on its way, or was answered with something else."""
+
+    message: str
+    """What happened, where, and what to do if that is known. Never holds a token."""
+    status_code: int | None = None
+    """The HTTP status code, or None if there was no answer."""
+    retryable: bool = False
+    """Whether the same request may well succeed a little later."""
+    retry_after: float | None = None
+    """The seconds that the service asked to wait before the next request."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@attrs.define(eq=False, slots=False)
+class UnknownStatusError(ServiceError):
+    """The service reported a status word that its dialect does not know."""
+
+    job_id: str
+    """The job."""
+    word: str
+    """The word, as the service sent it."""
+
+    def __str__(self) -> str:
+        return (
+            f"The service reports the unknown status {self.word!r} for job {self.job_id}. "
+            "Pass on_unknown_status=<a JobState> to say what it should be taken for."
+        )
+
+
+@attrs.define(eq=False, slots=False)
+class DecodeError(ServiceError):
+    """A result or an interim result does not decode."""
+
+    message: str
+    """What was wrong, in words."""
+    path: str = ""
+    """Where in the value, for instance ``$.energies[3]``; empty if it is about the whole text."""
+    limit: str = ""
+    """Which limit was passed, for instance ``max_nodes``; empty if it was none."""
+
+    def __str__(self) -> str:
+        where = f" (at {self.path})" if self.path else ""
+        return f"{self.message}{where}"
+
+
+@attrs.define(eq=False, slots=False)
+class JobTimeoutError(ServiceError, TimeoutError):
+    """The caller's timeout passed first. The job itself goes on."""
+
+    job_id: str
+    """The job."""
+    action: str
+    """What was waited for, for instance ``the result``."""
+    timeout: float
+    """The caller's timeout in seconds."""
+    state: JobState
+    """The state of the job as last known."""
+
+    def __str__(self) -> str:
+        return (
+            f"Job {self.job_id} is {self.state.name}: {self.action} did not come within "
+            f"{self.timeout:g} s. The job goes on; wait again, or cancel() it."
+        )
+
+
+@attrs.define(eq=False, slots=False)
+class RuntimeJobFailureError(JobError):
+    """The job failed."""
+
+    job_id: str
+    """The job."""
+    reason: str | None = None
+    """Why, in the service's words, often a traceback; None if the service does not tell."""
+    reason_code: int | str | None = None
+    """The service's code for the reason, if it has one."""
+
+    def __str__(self) -> str:
+        code = "" if self.reason_code is None else f" (code {self.reason_code})"
+        reason = self.reason or "the service gives no reason; job.logs() may tell more"
+        return f"Job {self.job_id} failed{code}: {reason}"
+
+
+@attrs.define(eq=False, slots=False)
+class RuntimeJobCancelledError(JobError):
+    """The job was cancelled, so there is no result."""
+
+    job_id: str
+    """The job."""
+
+    def __str__(self) -> str:
+        return f"Job {self.job_id} was cancelled: it has no result."
