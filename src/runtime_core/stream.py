@@ -1,0 +1,294 @@
+"""The stream region: one connection at a time, one subscription at a time, and the cursor.
+
+The cursor is the number of messages received. It makes what is delivered gapless, in order and
+without repeats, whatever the service does on a reconnect.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from runtime_core.commands import (
+    CloseStream,
+    Command,
+    Deliver,
+    DeliverGap,
+    EndSubscription,
+    OpenStream,
+    StartTimer,
+    StopTimer,
+)
+from runtime_core.connection import (
+    CONNECTION,
+    SUBSCRIPTION,
+    ConnectionSignal,
+    ConnectionState,
+    SubscriptionSignal,
+    SubscriptionState,
+)
+from runtime_core.errors import TransportError
+from runtime_core.events import StreamClosed, StreamFailed, StreamNotReady, TimerName
+from runtime_core.polling import retry_delay
+from runtime_core.traits import Resume, ServiceTraits
+
+DRAIN_DEADLINE = 10.0
+"""Seconds without a message after which the stream of a final job is given up, if its service
+does not close it."""
+
+NORMAL_CLOSE = 1000
+
+_NO_MESSAGES: tuple[Command, ...] = ()
+
+
+@attrs.define(eq=False)
+class StreamRegion:
+    """The streams of one job. `JobMachine` asks; every method appends its commands to `out`."""
+
+    traits: ServiceTraits
+    connection: ConnectionState = ConnectionState.CLOSED
+    current: int = 0
+    """The number of the connection that is OPENING or OPEN; 0 if there is none."""
+    opened: int = 0
+    """How many connections there have been; the last one's number."""
+    position: int = 0
+    """The position in the job's stream of the next message on this connection."""
+    cursor: int = 0
+    """How many messages were received."""
+    attempts: int = 0
+    """How many connections in a row ended without moving the cursor."""
+    timer: int = 0
+    """The number of the STREAM timer that is armed; 0 if none is."""
+    timers: int = 0
+    """How many STREAM timers there have been."""
+    drained_to: int = 0
+    """Where the cursor stood when the drain deadline was set."""
+    subscription: SubscriptionState = SubscriptionState.NONE
+    subscriber: int = 0
+    """The number of the subscription."""
+    exposed: bool = False
+    """Whether this subscription was at any time without the connection that it had or tried."""
+    clean_mark: int = 0
+    """If the last connection was closed with 1000, the number that the next request had then; 0
+    once the job was seen to go on after that."""
+    last_pass: bool = False
+    """Whether this is the one connection that is made after the job was found final."""
+    held: str | None = None
+    """The last message, where it may be the final result; delivered once it is known not to be."""
+    held_mark: int = 0
+    """The number that the next request had when that message came."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether somebody gets the messages."""
+        return self.subscription is SubscriptionState.ACTIVE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may come."""
+        return self.connection is ConnectionState.OPEN
+
+    @property
+    def needs_result(self) -> bool:
+        """Whether only the text of the result can tell what the last message was."""
+        return self.held is not None and self.connection is ConnectionState.CLOSED
+
+    # ---- the subscription ----------------------------------------------------------------------
+
+    def subscribe(self, subscriber: int, out: list[Command]) -> None:
+        """Begin a subscription at the first message that the service still has."""
+        self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.SUBSCRIBE]
+        self.subscriber = subscriber
+        self.last_pass, self.clean_mark = False, 0
+        self.exposed = self.is_open
+        if self.position > 0 and self.traits.keeps_interim:
+            # Messages have passed on a connection that a wait had opened: get them again.
+            self.drop(out)
+        self.cursor = self.position = 0
+        if self.current == 0:
+            self.open(out)
+
+    def end(self, out: list[Command], error: Exception | None = None) -> None:
+        """End the subscription, if there is one; the connection is another matter."""
+        if not self.is_active:
+            return
+        self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.END]
+        self.held = None
+        out.append(EndSubscription(self.subscriber, error))
+
+    # ---- the connection ------------------------------------------------------------------------
+
+    def open(self, out: list[Command]) -> None:
+        """Open a connection at the cursor; there must be none."""
+        self._disarm(out)
+        self.connection = CONNECTION[self.connection, ConnectionSignal.OPEN]
+        self.opened += 1
+        self.current = self.opened
+        self.position = 0 if self.traits.resume is Resume.REPLAY else self.cursor
+        out.append(OpenStream(self.current, self.cursor))
+
+    def drop(self, out: list[Command]) -> None:
+        """Have neither a connection nor a timer."""
+        self._disarm(out)
+        self.connection = CONNECTION[self.connection, ConnectionSignal.DROP]
+        if self.current:
+            out.append(CloseStream(self.current))
+            self.current = 0
+
+    def on_opened(self, final: bool, out: list[Command]) -> None:
+        """The handshake is through."""
+        self.connection = CONNECTION[self.connection, ConnectionSignal.OPENED]
+        if self.is_active and self.exposed and not self.traits.keeps_interim:
+            out.append(DeliverGap(self.subscriber, self.cursor))
+        self.exposed = True
+        if final:
+            self._set_drain_deadline(out)
+
+    def on_messages(self, messages: tuple[str, ...], next_request: int) -> tuple[Command, ...]:
+        """Messages of the current connection: deliver those that were not there before."""
+        if self.connection is not ConnectionState.OPEN:
+            return _NO_MESSAGES
+        position, cursor = self.position, self.cursor
+        self.position = end = position + len(messages)
+        if end <= cursor:
+            return _NO_MESSAGES
+        self.cursor = end
+        self.attempts = 0
+        if self.subscription is not SubscriptionState.ACTIVE:
+            return _NO_MESSAGES
+        if position < cursor:
+            messages = messages[cursor - position :]
+        if not self.traits.streams_result:
+            return (Deliver(self.subscriber, cursor, messages),)
+        out: list[Command] = []
+        self.release(out)
+        if len(messages) > 1:
+            out.append(Deliver(self.subscriber, cursor, messages[:-1]))
+        self.held, self.held_mark = messages[-1], next_request
+        return tuple(out)
+
+    def on_ended(
+        self,
+        event: StreamClosed | StreamFailed | StreamNotReady,
+        next_request: int,
+        out: list[Command],
+    ) -> None:
+        """The current connection ended while the job is not final: try again later."""
+        self.current = 0
+        self.exposed = True
+        clean = isinstance(event, StreamClosed) and event.code == NORMAL_CLOSE
+        self.clean_mark = next_request if clean else 0
+        self.connection = CONNECTION[self.connection, ConnectionSignal.ENDED]
+        self.attempts += 1
+        self._arm(retry_delay(self.attempts), out)
+
+    def on_not_running(self) -> None:
+        """The current connection was refused because the job does not run yet."""
+        self.current = 0
+        self.exposed = True
+        self.connection = CONNECTION[self.connection, ConnectionSignal.HOLD]
+
+    def on_answer(self, request: int, running: bool, out: list[Command]) -> None:
+        """The service said, in answer to a request, that the job goes on."""
+        if request >= self.clean_mark:
+            self.clean_mark = 0
+        if running and self.held_mark <= request:
+            self.release(out)
+
+    # ---- the end of the job --------------------------------------------------------------------
+
+    def on_final(self, out: list[Command]) -> None:
+        """The job has ended: what was published before that may still have to come."""
+        if self.is_open:
+            self._set_drain_deadline(out)
+        elif not self.is_active:
+            self.drop(out)
+        elif self.current == 0:
+            self._last_pass(self.clean_mark > 0, out)
+
+    def on_ended_final(
+        self, event: StreamClosed | StreamFailed | StreamNotReady, out: list[Command]
+    ) -> None:
+        """The current connection ended, and the job is final."""
+        complete = self.is_open and isinstance(event, StreamClosed) and event.code == NORMAL_CLOSE
+        self.current = 0
+        self.drop(out)
+        if not self.is_active:
+            return
+        if complete:
+            self._finish(out)
+        elif self.last_pass:
+            self._finish(out, _incomplete(event))
+        else:
+            self._last_pass(complete, out)
+
+    def on_drain_deadline(self, out: list[Command]) -> None:
+        """The service does not close the stream of a job that is final."""
+        if self.cursor > self.drained_to:
+            self._set_drain_deadline(out)
+            return
+        self.drop(out)
+        if self.is_active:
+            out.append(DeliverGap(self.subscriber, self.cursor))
+            self._finish(out)
+
+    def settle_held(self, result: str | None, out: list[Command]) -> None:
+        """The text of the result is here, or cannot be had (None): end what waited for it."""
+        if not self.needs_result:
+            return
+        if self.held == result:
+            self.held = None
+        self.release(out)
+        self.end(out)
+
+    # ---- parts of the above --------------------------------------------------------------------
+
+    def _last_pass(self, complete: bool, out: list[Command]) -> None:
+        if self.traits.keeps_interim:
+            self.last_pass = True
+            self.open(out)
+            return
+        self.drop(out)
+        if not complete:
+            out.append(DeliverGap(self.subscriber, self.cursor))
+        self._finish(out)
+
+    def _finish(self, out: list[Command], error: Exception | None = None) -> None:
+        """End the subscription, unless the last message may be the result."""
+        if error is not None:
+            self.release(out)
+        if self.held is None:
+            self.end(out, error)
+
+    def release(self, out: list[Command]) -> None:
+        """Deliver the message that was held back."""
+        if self.held is not None:
+            out.append(Deliver(self.subscriber, self.cursor - 1, (self.held,)))
+            self.held = None
+
+    def _set_drain_deadline(self, out: list[Command]) -> None:
+        self.drained_to = self.cursor
+        self._arm(DRAIN_DEADLINE, out)
+
+    def _arm(self, delay: float, out: list[Command]) -> None:
+        self.timers += 1
+        self.timer = self.timers
+        out.append(StartTimer(TimerName.STREAM, self.timer, delay))
+
+    def _disarm(self, out: list[Command]) -> None:
+        if self.timer:
+            self.timer = 0
+            out.append(StopTimer(TimerName.STREAM))
+
+
+def _incomplete(event: StreamClosed | StreamFailed | StreamNotReady) -> Exception:
+    """Why the messages of a final job may not be all there."""
+    if isinstance(event, StreamFailed):
+        return event.error
+    if isinstance(event, StreamClosed):
+        what = f"was closed with {event.code} {event.reason}".rstrip()
+    else:
+        what = "was refused, because the job does not run"
+    return TransportError(
+        f"The stream {what} after the job had ended: its last interim results may be missing.",
+        retryable=True,
+    )
