@@ -112,7 +112,7 @@ def read_job(value: object) -> JobDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_plain_job(value), JobDocument, "job")
+    return structure(_plain_job(value), JobDocument, "The job")
 
 
 def read_job_page(value: object) -> JobPage:
@@ -121,7 +121,7 @@ def read_job_page(value: object) -> JobPage:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_plain_page(value, "jobs", _plain_job), JobPage, "list of jobs")
+    return structure(_plain_page(value, "jobs", _plain_job), JobPage, "The list of jobs")
 
 
 def read_program(value: object) -> ProgramDocument:
@@ -130,7 +130,7 @@ def read_program(value: object) -> ProgramDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_without_nulls(value), ProgramDocument, "program")
+    return structure(_without_nulls(value), ProgramDocument, "The program")
 
 
 def read_program_page(value: object) -> ProgramPage:
@@ -140,7 +140,7 @@ def read_program_page(value: object) -> ProgramPage:
         DecodeError: if it is not such a document.
     """
     plain = _plain_page(value, "programs", _without_nulls)
-    return structure(plain, ProgramPage, "list of programs")
+    return structure(plain, ProgramPage, "The list of programs")
 
 
 def _without_nulls(value: object) -> object:

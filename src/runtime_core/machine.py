@@ -313,7 +313,7 @@ class JobMachine:
 
     def _give_up(self, error: Exception, out: list[Command]) -> None:
         """The state cannot be had: end every wait. The next call starts afresh."""
-        self._status_request = 0
+        self._status_request = self._failures = 0
         self._signal_watch(WatchSignal.FAILED, out)
         self._cancel = CANCEL[self._cancel, CancelSignal.LOSE]
         waiting = set(self._unanswered_cancels())
@@ -360,6 +360,7 @@ class JobMachine:
             self._all_waits()[number].mark = self._next_id
         out: list[Command] = []
         self._signal_watch(WatchSignal.ASK, out)
+        self._settle(out)
         return tuple(out)
 
     # ---- the stream ----------------------------------------------------------------------------
@@ -394,7 +395,8 @@ class JobMachine:
             self._settle(out)
             return tuple(out)
         was_open = stream.is_open
-        if isinstance(event, StreamNotReady) and self._state is JobState.QUEUED:
+        not_running = isinstance(event, StreamNotReady) and self._state is JobState.QUEUED
+        if not_running and not was_open:
             stream.on_not_running()
         else:
             stream.on_ended(event, self._next_id, out)

@@ -1,0 +1,114 @@
+# What contributors and CI run: `make help` lists it. For GNU make 3.81 (macOS's) and later.
+# All paths are relative, so that a project folder with spaces in its name works.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.stamp-all
+DEMO := examples/pi.py
+
+# Asked by running it: a pyenv shim can be on PATH and refuse to run.
+IS_USABLE := -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do \
+	if $$p $(IS_USABLE); then echo $$p; break; fi; done)
+
+# Those that `make test-all` looks for, on PATH and among pyenv's.
+VERSIONS := 3.11 3.12 3.13 3.14 3.15
+
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help demo test pytest lint types imports core-cover cover bench test-all format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMP) ## Run an example program as a job on this machine
+	@echo "demo: runtime-core run $(DEMO)"
+	@$(VENV)/bin/runtime-core run $(DEMO)
+
+# pytest stands in the recipe, not among the prerequisites: its summary is the last line, with -j too.
+test: lint types imports core-cover ## All that CI demands; the tests' summary is the last line
+	@echo "pytest: all tests"
+	@$(PY) -m pytest
+
+pytest: $(STAMP) ## Only the tests
+	@echo "pytest: all tests"
+	@$(PY) -m pytest
+
+lint: $(STAMP) ## Check style and format (ruff)
+	@echo "lint: ruff check, ruff format --check"
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: $(STAMP) ## Check types (mypy --strict, pyright)
+	@echo "types: mypy --strict, pyright"
+	@$(PY) -m mypy
+	@$(PY) -m pyright --pythonpath $(PY)
+
+imports: $(STAMP) ## Check who may import what (import-linter)
+	@echo "imports: import-linter"
+	@$(VENV)/bin/lint-imports --no-logo
+
+# The core is pure, so its own tests can reach all of it, and must.
+core-cover: $(STAMP)
+	@echo "core-cover: every line and branch of runtime_core, by tests/core alone"
+	@$(PY) -m coverage run -m pytest --quiet tests/core
+	@$(PY) -m coverage report --fail-under=100
+
+cover: $(STAMP) ## Measure what all tests cover of both packages, with an HTML report
+	@echo "cover: all tests, both packages"
+	@$(PY) -m coverage run --source=runtime_core,adapters -m pytest --quiet
+	@$(PY) -m coverage html --quiet --directory=build/coverage
+	@$(PY) -m coverage report
+	@echo "cover: see build/coverage/index.html"
+
+bench: $(STAMP) ## Run the benchmarks, one after the other
+	@set -e; for file in benchmarks/[!_]*.py; do \
+		echo "bench: $$file"; \
+		$(PY) "$$file"; \
+	done
+
+test-all: ## Run the tests on every Python from 3.11 that this machine has
+	@ran=; failed=; \
+	for version in $(VERSIONS); do \
+		for python in python$$version python3 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+			"$$python" -c "import sys; sys.exit(sys.version_info[:2] != ($${version%.*}, $${version#*.}))" \
+				>/dev/null 2>&1 || continue; \
+			echo "test-all: Python $$version"; \
+			ran="$$ran $$version"; \
+			$(MAKE) VENV=.venv-$$version PYTHON="$$python" pytest || failed="$$failed $$version"; \
+			break; \
+		done; \
+	done; \
+	if [ -z "$$ran" ]; then echo "test-all: found no Python of $(VERSIONS)" >&2; exit 1; fi; \
+	echo "test-all: ran on$$ran; failed on$${failed:- none}"; \
+	[ -z "$$failed" ]
+
+format: $(STAMP) ## Fix what ruff can fix, and format
+	@echo "format: ruff check --fix, ruff format"
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+clean: ## Remove what the tools left behind; the virtual environments stay
+	@echo "clean: caches, reports, builds"
+	@rm -rf build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment that is there is kept, unless it does not run or its making was interrupted.
+$(STAMP): pyproject.toml
+	@set -e; python='$(PYTHON)'; \
+	if ! $(PY) $(IS_USABLE) || ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		if ! "$$python" $(IS_USABLE); then \
+			echo "No Python 3.11 or newer was found that runs; name one: make PYTHON=/path/to/python3" >&2; \
+			exit 1; \
+		fi; \
+		echo "venv: making $(VENV) with $$("$$python" -V)"; \
+		"$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "venv: installing the project and its tools into $(VENV)"
+	@# First a pip that knows --group.
+	@$(PY) -m pip install --quiet 'pip>=25.1'
+	@$(PY) -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@

@@ -1,0 +1,271 @@
+"""The client of the legacy IBM runtime service: one method for each of its calls."""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+import warnings
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from adapters.http.address import ServiceAddress
+from adapters.http.failures import Failure
+from adapters.http.session import Answer, HttpSession, Request
+from adapters.services import ibm_legacy
+from runtime_core.errors import DecodeError, TransportError
+from runtime_core.json_limits import DecodeLimits, parse_json
+from runtime_core.tagged_json import encode_tagged
+from runtime_core.value_path import shown
+
+
+class RuntimeClient:
+    """Speaks with the runtime service at `url`, over kept-alive connections.
+
+    Thread-safe: every method may be called from every thread, at the same time. `close()` it, or
+    use it in a `with`; whoever made it closes it. It opens no connection before the first call.
+
+    Each call is one request; nothing is retried and no redirect is followed, so the token goes to
+    no other host. What fails raises `TransportError`: its `retryable` and `retry_after` say
+    whether and when to try again (the tables stand in `adapters.http.failures` and
+    `adapters.http.retry`). An HTML page is never an answer, and not retryable even with status
+    200: a proxy or a place to log in sends it, and it goes on until somebody looks at it. A
+    closed client raises `UsageError`.
+
+    `connect_timeout` and `read_timeout` are seconds, for the connection and for each wait for
+    more bytes; they do not bound a call as a whole, since a service may send a byte at a time.
+    `max_answer_bytes` limits an answer, decompressed, while it is read. `pool_size` is how many
+    idle connections are kept; more than that may be open at once. TLS is verified against the
+    system's store, or against the PEM file `ca_certs`. Proxy settings of the environment are not
+    used. An empty `access_token` is not sent.
+
+    Raises:
+        ValueError: if `url` is not one of a service, or `access_token` cannot be sent.
+        OSError: if `ca_certs` cannot be read.
+
+    Warns:
+        UserWarning: if the token would go over plain http to another machine. That is allowed,
+            since some networks secure it by other means.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        access_token: str,
+        *,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 60.0,
+        ca_certs: str | os.PathLike[str] | None = None,
+        max_answer_bytes: int = 256 * 1024 * 1024,
+        pool_size: int = 10,
+    ) -> None:
+        address = ServiceAddress.parse(url)
+        if not (access_token.isascii() and access_token.isprintable()) or " " in access_token:
+            raise ValueError(
+                "The access token holds a character that no token has: a space, or a line break "
+                "at its end? strip() it."
+            )
+        if access_token and not address.is_tls and not address.is_loopback:
+            warnings.warn(
+                f"The access token goes to {address.host} without TLS: use https if it can.",
+                stacklevel=2,
+            )
+        self._session = HttpSession(
+            address,
+            {ibm_legacy.TOKEN_HEADER: access_token} if access_token else {},
+            access_token,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            ca_certs=ca_certs,
+            max_answer_bytes=max_answer_bytes,
+            pool_size=pool_size,
+        )
+
+    # ---- jobs ----------------------------------------------------------------------------------
+
+    def program_run(
+        self,
+        program_id: str,
+        backend_name: str | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        image: str = "",
+        hub: str = "",
+        group: str = "",
+        project: str = "",
+        log_level: str | None = None,
+    ) -> dict[str, Any]:
+        """Submit a job and give what the service says of it; its id is at ``["id"]``.
+
+        Never do it again on your own after a failure: the error says whether the job may have
+        been submitted, and is `retryable` only if it has not.
+
+        Raises:
+            EncodeError: if `params` cannot be written as tagged JSON.
+            TransportError: if the service did not take it, or did not say so.
+        """
+        body = ibm_legacy.run_body(
+            program_id,
+            dict(params or {}),
+            backend_name=backend_name,
+            image=image,
+            hub=hub,
+            group=group,
+            project=project,
+            log_level=log_level,
+        )
+        request = Request("POST", "/jobs", _json(body), submits=True)
+        job = self._object(request)
+        if not isinstance(job.get("id"), str) or not job["id"]:
+            raise self._session.error(request, Failure("the answer has no id", False, True))
+        return job
+
+    def job_get(self, job_id: str) -> dict[str, Any]:
+        """Give what the service knows of a job."""
+        return self._object(Request("GET", ibm_legacy.job_path(job_id)))
+
+    def jobs_get(
+        self,
+        limit: int = 10,
+        skip: int = 0,
+        pending: bool | None = None,
+        program_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Give a page of the jobs, the newest first: ``{"jobs": [...], "count": ...}``.
+
+        `pending` picks the jobs that have not ended (True), that have (False), or both (None).
+        """
+        path = ibm_legacy.jobs_path(limit, skip, pending, program_id)
+        return self._object(Request("GET", path))
+
+    def job_results(self, job_id: str) -> str:
+        """Give the text of the result, not decoded; of a failed job, why it failed."""
+        return self._text(Request("GET", ibm_legacy.job_path(job_id, "results")))
+
+    def job_logs(self, job_id: str) -> str:
+        """Give what the job wrote to its log; empty if there is none."""
+        try:
+            return self._text(Request("GET", ibm_legacy.job_path(job_id, "logs")))
+        except TransportError as error:
+            if error.status_code == 404:
+                return ""
+            raise
+
+    def job_cancel(self, job_id: str) -> None:
+        """Ask for the end of a job. A `TransportError` with status 409 says that it has ended."""
+        self._session.send(Request("POST", ibm_legacy.job_path(job_id, "cancel")))
+
+    def job_delete(self, job_id: str) -> None:
+        """Remove a job and its result from the service."""
+        self._session.send(Request("DELETE", ibm_legacy.job_path(job_id)))
+
+    # ---- programs ------------------------------------------------------------------------------
+
+    def program_create(
+        self,
+        name: str,
+        data: bytes | str,
+        *,
+        max_execution_time: int,
+        description: str = "",
+        is_public: bool = False,
+        spec: Mapping[str, object] | None = None,
+    ) -> dict[str, Any]:
+        """Upload a program and give what the service says of it; its id is at ``["id"]``.
+
+        `data` is its source, `max_execution_time` is in seconds.
+
+        Raises:
+            EncodeError: if `spec` cannot be written as JSON.
+            TransportError: if the service did not take it (409: it has one of that name).
+        """
+        source = data.encode() if isinstance(data, str) else data
+        body: dict[str, object] = {
+            "name": name,
+            "data": base64.b64encode(source).decode(),
+            "cost": max_execution_time,
+            "description": description,
+            "is_public": is_public,
+        }
+        if spec is not None:
+            body["spec"] = dict(spec)
+        return self._object(Request("POST", "/programs", _json(body)))
+
+    def programs_get(self, limit: int = 20, skip: int = 0) -> dict[str, Any]:
+        """Give a page of the programs: ``{"programs": [...], "count": ...}``."""
+        return self._object(Request("GET", ibm_legacy.programs_path(limit, skip)))
+
+    def program_get(self, program_id: str) -> dict[str, Any]:
+        """Give what the service knows of a program."""
+        return self._object(Request("GET", ibm_legacy.program_path(program_id)))
+
+    def program_delete(self, program_id: str) -> None:
+        """Remove a program from the service."""
+        self._session.send(Request("DELETE", ibm_legacy.program_path(program_id)))
+
+    # ---- the session ---------------------------------------------------------------------------
+
+    def logout(self) -> None:
+        """Tell the service that this access token is no longer used."""
+        self._session.send(Request("POST", "/logout"))
+
+    def close(self) -> None:
+        """Close the connections. May be repeated; requests under way end by themselves."""
+        self._session.close()
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return str(self._session.address)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How connections are secured, for the streams to share; None for plain http."""
+        return self._session.tls
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"RuntimeClient({self.url!r})"
+
+    # ---- answers -------------------------------------------------------------------------------
+
+    def _object(self, request: Request) -> dict[str, Any]:
+        """Do a request whose answer is a JSON object."""
+        answer = self._session.send(request)
+        limits = DecodeLimits(max_text_bytes=self._session.max_answer_bytes)
+        try:
+            value = parse_json(answer.body.decode("utf-8"), limits)
+        except (ValueError, DecodeError) as error:
+            what = f"the answer ({answer.content_type or 'of no type'}) is not JSON: {error}"
+            raise self._not_promised(request, answer, what) from error
+        if not isinstance(value, dict):
+            what = f"expected a JSON object, got {shown(value)}"
+            raise self._not_promised(request, answer, what)
+        return value
+
+    def _text(self, request: Request) -> str:
+        """Do a request whose answer is a text."""
+        answer = self._session.send(request)
+        try:
+            return answer.body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            what = f"the answer is not UTF-8: {error}"
+            raise self._not_promised(request, answer, what) from error
+
+    def _not_promised(self, request: Request, answer: Answer, what: str) -> TransportError:
+        return self._session.error(request, Failure(what, False, True), answer.status)
+
+
+def _json(body: dict[str, object]) -> bytes:
+    return encode_tagged(body).encode()

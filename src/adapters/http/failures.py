@@ -1,0 +1,149 @@
+"""What went wrong with a request: in words, and whether it is worth a second try. Pure.
+
+| failure | retryable | the request |
+|---|---|---|
+| name not found, connection refused, no connection in time | yes | was not sent |
+| certificate not accepted | no | was not sent |
+| no answer in time, connection reset or closed, answer broken off | yes | may have arrived |
+| any other failure of TLS | no | may have arrived |
+| what answers does not speak HTTP, or compresses wrongly | no | may have arrived |
+| 408, 5xx | as `retry.py` says | may have been carried out |
+| any other 4xx | as `retry.py` says | was refused |
+| 3xx | no | may have been carried out (303 follows a success) |
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+from urllib3 import exceptions
+
+from adapters.http.retry import RETRYABLE_STATUS
+
+_ADVICE: Final = {
+    401: "Check the access token.",
+    403: "This access token is not allowed to do that.",
+    404: "There is no such thing here, or this access token may not see it.",
+    413: "It is larger than the service takes.",
+}
+
+
+@attrs.frozen
+class Failure:
+    """One way in which a request failed."""
+
+    what: str
+    """What happened, in words; ends without a full stop."""
+    retryable: bool
+    """Whether the same request may well succeed a little later."""
+    arrived: bool
+    """Whether the service may have done what was asked."""
+    advice: str = ""
+    """What to do, as a sentence; empty if that is not known."""
+
+
+def network_failure(error: exceptions.HTTPError) -> Failure:
+    """Say what an exception of urllib3 means."""
+    match error:
+        case exceptions.NameResolutionError():
+            advice = "Check the URL and the network."
+            return Failure("the name of the host was not found", True, False, advice)
+        case exceptions.NewConnectionError():
+            return Failure(f"no connection: {error.__cause__ or 'refused'}", True, False)
+        case exceptions.ConnectTimeoutError():
+            return Failure("no connection within connect_timeout", True, False)
+        case exceptions.TimeoutError():
+            return Failure("nothing came within read_timeout", True, True)
+        case exceptions.SSLError():
+            return _tls_failure(error.args[0] if error.args else error)
+        case exceptions.ProtocolError():
+            return _broken_connection(error.args[-1])
+    return Failure(f"{type(error).__name__}: {error}", False, True)
+
+
+def _tls_failure(cause: object) -> Failure:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        advice = "If the service has a certificate of its own, give its authority as ca_certs."
+        why = getattr(cause, "verify_message", "") or cause
+        return Failure(f"its TLS certificate was not accepted: {why}", False, False, advice)
+    if isinstance(cause, ssl.SSLEOFError):
+        return Failure("the TLS connection was cut", True, True)
+    return Failure(f"TLS failed: {cause}", False, True, "Does the service speak TLS on this port?")
+
+
+def _broken_connection(cause: object) -> Failure:
+    if isinstance(cause, http.client.IncompleteRead):
+        return Failure(f"the answer broke off: {cause!r}", True, True)
+    if isinstance(cause, OSError):
+        return Failure(f"the connection broke: {cause}", True, True)
+    advice = "Check the URL: what answers there does not speak HTTP."
+    return Failure(f"the answer is not HTTP: {cause!r}", False, True, advice)
+
+
+def status_failure(status: int, content_type: str, location: str | None, body: bytes) -> Failure:
+    """Say what an answer outside of 200 to 299 means."""
+    if 300 <= status < 400:
+        what = f"was redirected ({status}) to {_without_query(location or 'nowhere')}"
+        advice = (
+            "Redirects are not followed, so that the token goes to no other host. "
+            "If the service has moved, use its new URL."
+        )
+        return Failure(what, False, True, advice)
+    what = f"was answered {status} {http.client.responses.get(status, '')}".rstrip()
+    words = service_words(content_type, body)
+    retryable = status in RETRYABLE_STATUS
+    advice = _ADVICE.get(status, "Try again later." if retryable else "")
+    arrived = status == 408 or not 400 <= status < 500
+    return Failure(f"{what}: {words}" if words else what, retryable, arrived, advice)
+
+
+def is_html(content_type: str) -> bool:
+    """Whether an answer is a page for people: of a proxy, or of a place to log in."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml")
+
+
+def service_words(content_type: str, body: bytes) -> str:
+    """Find what the service itself says in the body of an error, and shorten it to one line."""
+    if is_html(content_type):
+        return "an HTML page"
+    text = body.decode("utf-8", errors="replace")
+    with suppress(ValueError, RecursionError):
+        text = _words(json.loads(text))
+    return shortened(text)
+
+
+def shortened(text: str, limit: int = 300) -> str:
+    """Bring a text of unknown size to one printable line of at most `limit` characters."""
+    line = " ".join(text[: 4 * limit].split())
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def _words(value: object) -> str:
+    match value:
+        case str():
+            return value
+        case {"message": str(words)}:
+            return words
+        case list():
+            return "; ".join(filter(None, (_words(item) for item in value[:5])))
+        case {"errors": inner} | {"error": inner} | {"detail": inner}:
+            return _words(inner)
+    return ""
+
+
+def _without_query(location: str) -> str:
+    # The query of a place to log in often holds a secret.
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return "a place that is no URL"
+    host = parts.netloc.rpartition("@")[2]
+    return shortened(f"{parts.scheme}://{host}{parts.path}" if host else parts.path)

@@ -1,0 +1,215 @@
+"""One request over urllib3, with every way in which it can end.
+
+What counts as an answer: a status of 200 to 299, no larger than the limit, whole, and not an HTML
+page. Everything else is a `TransportError`; `failures.py` and `retry.py` hold the tables.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import attrs
+import urllib3
+from urllib3 import exceptions
+
+from adapters.http.address import ServiceAddress
+from adapters.http.failures import Failure, is_html, network_failure, status_failure
+from adapters.http.retry import http_date, retry_after_seconds
+from runtime_core.errors import TransportError, UsageError
+
+_CHUNK: Final = 64 * 1024
+_MAX_ERROR_BYTES: Final = 64 * 1024
+_CODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+
+
+@attrs.frozen
+class Request:
+    """One request to the service."""
+
+    method: str
+    """The HTTP method."""
+    path: str
+    """The path below the service's own, with its query; begins with a slash."""
+    body: bytes | None = None
+    """What to send."""
+    content_type: str = "application/json"
+    """What `body` is."""
+    submits: bool = False
+    """Whether doing it twice has another effect than once: its errors say if it may have arrived,
+    and are retryable only if it has not."""
+
+
+@attrs.frozen
+class Answer:
+    """A whole answer with a status of 200 to 299."""
+
+    status: int
+    """The HTTP status code."""
+    content_type: str
+    """The `Content-Type`, or empty."""
+    body: bytes
+    """The body, decompressed."""
+
+
+class HttpSession:
+    """The connections to one service. All threads may use it at once.
+
+    The constructor opens no connection. After a fork the child has connections of its own.
+    """
+
+    def __init__(
+        self,
+        address: ServiceAddress,
+        headers: dict[str, str],
+        secret: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        ca_certs: str | os.PathLike[str] | None,
+        max_answer_bytes: int,
+        pool_size: int,
+    ) -> None:
+        self.address = address
+        self.tls = ssl.create_default_context(cafile=ca_certs) if address.is_tls else None
+        self.max_answer_bytes = max_answer_bytes
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": _user_agent(), **headers}
+        self._secret = secret
+        self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        self._pool_size = pool_size
+        self._pool = self._new_pool()
+        self._process = os.getpid()
+
+    def close(self) -> None:
+        """Close all idle connections; those in use are closed by who uses them. May be repeated."""
+        self._pool.close()
+
+    def send(self, request: Request) -> Answer:
+        """Do one request, once, and read its answer whole.
+
+        Raises:
+            TransportError: if there is no answer, or another than one of 200 to 299.
+            UsageError: if the session is closed.
+        """
+        headers = self._headers
+        if request.body is not None:
+            headers = {**headers, "Content-Type": request.content_type}
+        try:
+            response = self._own_pool().urlopen(
+                request.method,
+                self.address.path + request.path,
+                body=request.body,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                timeout=self._timeout,
+                preload_content=False,
+            )
+            # What interrupts the reading, Ctrl-C too, leaves an answer half read: its connection
+            # must not carry another request. After a whole answer both calls do nothing.
+            try:
+                return self._read(request, response)
+            finally:
+                response.close()
+                response.release_conn()
+        except exceptions.ClosedPoolError as error:
+            raise UsageError("This client is closed: make a new one.") from error
+        except exceptions.HTTPError as error:
+            # A broken answer is quoted by the exception, and may repeat what it was sent.
+            told = self._secret and self._secret in repr(error)
+            raise self.error(request, network_failure(error)) from None if told else error
+
+    def error(
+        self,
+        request: Request,
+        failure: Failure,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> TransportError:
+        """Build the error for a request: who was asked what, what came, what to do."""
+        retryable = failure.retryable
+        parts = [
+            f"{request.method} {request.path} at {self.address.netloc}: {failure.what.rstrip('.')}."
+        ]
+        if retry_after is not None:
+            parts.append(f"The service asks to wait {retry_after:g} s.")
+        if failure.advice:
+            parts.append(failure.advice)
+        if request.submits and failure.arrived:
+            retryable = False
+            parts.append("It may have been submitted; look with jobs() before you submit again.")
+        elif request.submits:
+            parts.append("It was not submitted." if status else "It was not sent.")
+        message = " ".join(parts)
+        # Services and proxies repeat what they were sent.
+        if self._secret:
+            message = message.replace(self._secret, "<access token>")
+        return TransportError(message, status, retryable, retry_after)
+
+    def _own_pool(self) -> urllib3.HTTPConnectionPool:
+        # A forked child must not write on the sockets of its parent. Two threads that come here
+        # at once make two pools, of which one is soon forgotten: no harm, and no lock to inherit.
+        if self._process != os.getpid():
+            self._pool = self._new_pool()
+            self._process = os.getpid()
+        return self._pool
+
+    def _new_pool(self) -> urllib3.HTTPConnectionPool:
+        host, port = self.address.host, self.address.port
+        if self.tls is None:
+            return urllib3.HTTPConnectionPool(host, port, maxsize=self._pool_size, block=False)
+        return urllib3.HTTPSConnectionPool(
+            host, port, maxsize=self._pool_size, block=False, ssl_context=self.tls
+        )
+
+    def _read(self, request: Request, response: urllib3.BaseHTTPResponse) -> Answer:
+        status, headers = response.status, response.headers
+        kind = headers.get("Content-Type", "")
+        if not 200 <= status < 300:
+            body = _read_some(response)
+            failure = status_failure(status, kind, headers.get("Location"), body)
+            now = http_date(headers.get("Date", "")) or time.time()
+            wait = retry_after_seconds(headers.get("Retry-After"), now)
+            raise self.error(request, failure, status, wait)
+        coding = headers.get("Content-Encoding", "").strip().lower()
+        if coding not in _CODINGS:
+            failure = Failure(f"the answer is compressed as {coding}, unasked", False, True)
+            raise self.error(request, failure, status)
+        body = self._read_all(request, response)
+        if body and is_html(kind):
+            advice = "A proxy or a place to log in may be in the way: open the URL in a browser."
+            raise self.error(
+                request, Failure("was answered with an HTML page", False, True, advice), status
+            )
+        return Answer(status, kind, body)
+
+    def _read_all(self, request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
+        limit = self.max_answer_bytes
+        body = bytearray()
+        too_large = (response.length_remaining or 0) > limit
+        while not too_large and (chunk := response.read(_CHUNK)):
+            body += chunk
+            too_large = len(body) > limit
+        if too_large:
+            advice = "Raise max_answer_bytes, if you trust the service."
+            failure = Failure(f"the answer is larger than {limit} bytes", False, True, advice)
+            raise self.error(request, failure, response.status)
+        return bytes(body)
+
+
+def _read_some(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Read the body of an error, as far as it comes: the status says enough without it."""
+    try:
+        return response.read(_MAX_ERROR_BYTES) or b""
+    except exceptions.HTTPError:
+        return b""
+
+
+def _user_agent() -> str:
+    try:
+        return f"runtime-core/{version('runtime-core')}"
+    except PackageNotFoundError:
+        return "runtime-core"

@@ -1,0 +1,172 @@
+"""A transport over any client that has `job_get`, `job_results` and `job_cancel`.
+
+| command | call | reply |
+|---|---|---|
+| FetchStatus | `job_get` | what the status in it means |
+| FetchResult | `job_results` | ResultReceived |
+| FetchFailure | `job_results` | FailureReceived; without a reason if it is empty or a 404 |
+| SendCancel | `job_cancel` | CancelAccepted; CancelRefused on a 409 |
+| any | raises an `Exception` | RequestFailed with a `TransportError` |
+
+An exception of a client that is not ours is wrapped. Its status code is looked for in its
+`status_code`, then in its `response.status_code`; with one, `retry.py` says whether it is
+retryable. Without one an `OSError` is, unless it is about a certificate: no connection, or one that
+broke. Everything else is not. An attribute `retry_after` in seconds is taken over.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from math import inf
+from typing import Protocol, assert_never
+
+import attrs
+
+from adapters.http.failures import shortened
+from adapters.http.retry import RETRYABLE_STATUS
+from adapters.services.ibm_legacy import TRAITS, status_event
+from adapters.transport import StreamEndpoint
+from runtime_core.commands import (
+    FetchFailure,
+    FetchResult,
+    FetchStatus,
+    OpenStream,
+    RequestCommand,
+    SendCancel,
+)
+from runtime_core.errors import ServiceError, TransportError
+from runtime_core.events import (
+    CancelAccepted,
+    CancelRefused,
+    FailureReceived,
+    ReplyEvent,
+    RequestFailed,
+    ResultReceived,
+)
+from runtime_core.traits import ServiceTraits
+
+
+class ApiClient(Protocol):
+    """What is needed of a client; several threads may call it at once."""
+
+    def job_get(self, job_id: str) -> Mapping[str, object]:
+        """Give what the service knows of a job; its status is at ``["status"]``."""
+        ...
+
+    def job_results(self, job_id: str) -> str:
+        """Give the text of the result; of a failed job, why it failed."""
+        ...
+
+    def job_cancel(self, job_id: str) -> object:
+        """Ask for the end of a job; what it returns is ignored."""
+        ...
+
+
+class StreamSource(Protocol):
+    """What knows where the streams of a service are."""
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+        """Say where the stream of a job is and how its bytes are read; does no I/O."""
+        ...
+
+
+class ClientTransport:
+    """Performs the requests of jobs with `api_client`; a `Transport`.
+
+    Any number of jobs and threads may use it, if the client allows that. It closes nothing: the
+    client belongs to who made it. Without a `stream_source` there are no streams; the `traits`
+    are then those of a service that does not push.
+    """
+
+    def __init__(
+        self,
+        api_client: ApiClient,
+        stream_source: StreamSource | None = None,
+        traits: ServiceTraits = TRAITS,
+    ) -> None:
+        self._client = api_client
+        self._streams = stream_source
+        self._traits = traits if stream_source else attrs.evolve(traits, pushes=False)
+
+    @property
+    def traits(self) -> ServiceTraits:
+        """What the machine must know of the service."""
+        return self._traits
+
+    def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        """Do one request and return its one reply; may block.
+
+        Only what is no `Exception`, for instance a KeyboardInterrupt, is raised.
+        """
+        # Whatever a client of somebody else raises, the machine waits for a reply.
+        try:
+            return self._reply(job_id, command)
+        except Exception as error:
+            failure = as_transport_error(error)
+        return self._failed(command, failure)
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+        """Say where the stream of a job is and how its bytes are read; does no I/O.
+
+        Raises:
+            ServiceError: if the service has no streams.
+        """
+        if self._streams is None:
+            raise ServiceError(f"The service has no streams: job {job_id} can only be polled.")
+        return self._streams.stream(job_id, command)
+
+    def _reply(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        request = command.request
+        match command:
+            case FetchStatus():
+                return status_event(self._client.job_get(job_id), request)
+            case FetchResult():
+                return ResultReceived(request, self._results(job_id))
+            case FetchFailure():
+                return FailureReceived(request, self._results(job_id) or None)
+            case SendCancel():
+                self._client.job_cancel(job_id)
+                return CancelAccepted(request)
+        assert_never(command)
+
+    def _results(self, job_id: str) -> str:
+        text = self._client.job_results(job_id)
+        # A client of somebody else may give bytes, or a response of its HTTP library.
+        if not isinstance(text, str):
+            raise TransportError(f"job_results gave {type(text).__name__}, expected a str.")
+        return text
+
+    def _failed(self, command: RequestCommand, error: TransportError) -> ReplyEvent:
+        match command, error.status_code:
+            case SendCancel(request), 409:
+                return CancelRefused(request)
+            case FetchFailure(request), 404:
+                return FailureReceived(request, None)
+        return RequestFailed(command.request, error, error.retryable, error.retry_after)
+
+
+def as_transport_error(error: Exception) -> TransportError:
+    """Give `error` itself if it is a `TransportError`, else one that has it as its cause."""
+    if isinstance(error, TransportError):
+        return error
+    status = _status_code(error)
+    if status is not None:
+        retryable = status in RETRYABLE_STATUS
+    else:
+        certificate = isinstance(error, ssl.SSLCertVerificationError)
+        retryable = isinstance(error, OSError) and not certificate
+    wait = getattr(error, "retry_after", None)
+    retry_after = float(wait) if isinstance(wait, int | float) and 0 <= wait < inf else None
+    message = shortened(f"{type(error).__name__}: {error}")
+    wrapped = TransportError(message, status, retryable, retry_after)
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _status_code(error: Exception) -> int | None:
+    for holder in (error, getattr(error, "response", None)):
+        status = getattr(holder, "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None

@@ -1,0 +1,164 @@
+"""Reads what a request carries; refuses with one clear sentence what is not as it should be."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+import re
+from typing import Any, TypeVar
+
+from starlette.requests import HTTPConnection, Request
+
+from adapters.local.jobs import Book, Job, Program
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""The longest body that a request may have."""
+
+DEFAULT_COST = 3600
+"""The longest execution time in seconds of a program that names none."""
+
+MAX_COST = 365 * 24 * 3600
+"""The longest execution time in seconds that a program may name."""
+
+_T = TypeVar("_T")
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RefusedError(Exception):
+    """The request is refused: a status code, and a sentence that says why."""
+
+    def __init__(self, status_code: int, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.message = message
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """Read the JSON object in the body of a request.
+
+    Raises:
+        RefusedError: 413 if it is too long, 400 if it is no JSON object.
+    """
+    body = await _read_body(request)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"The body is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise RefusedError(400, "The body must be a JSON object.")
+    return value
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        if length <= MAX_BODY_BYTES:
+            body += part
+        elif length > 2 * MAX_BODY_BYTES:
+            break
+        # In between it is read and dropped: who is still sending may not see an early answer.
+    if length > MAX_BODY_BYTES:
+        raise RefusedError(413, f"The body is longer than {MAX_BODY_BYTES >> 20} MiB.")
+    return bytes(body)
+
+
+def program_from(body: dict[str, Any]) -> Program:
+    """Make a program of the body of `POST /programs`.
+
+    Raises:
+        RefusedError: 400 if a field is missing or wrong.
+    """
+    name = _text(body, "name")
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise RefusedError(
+            400, "The name must be 1 to 64 letters, digits, dots, dashes or underscores."
+        )
+    try:
+        source = base64.b64decode(_text(body, "data"), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RefusedError(
+            400, f"The data must be the program's source in base64: {error}."
+        ) from error
+    cost = _optional(body, "cost", int, DEFAULT_COST)
+    if not 1 <= cost <= MAX_COST:
+        raise RefusedError(400, f"The cost must be from 1 to {MAX_COST} seconds.")
+    return Program(
+        name=name,
+        source=source,
+        cost=cost,
+        description=_optional(body, "description", str, ""),
+        is_public=_optional(body, "is_public", bool, False),
+        spec=_optional(body, "spec", dict, {}),
+    )
+
+
+def job_from(body: dict[str, Any], book: Book) -> Job:
+    """Make a job of the body of `POST /jobs`.
+
+    Raises:
+        RefusedError: 400 if a field is missing or wrong, 404 if there is no such program.
+    """
+    program_id = _text(body, "program_id")
+    program = book.programs.get(program_id)
+    if program is None:
+        raise RefusedError(404, f"There is no program {program_id[:100]!r}.")
+    level = _optional(body, "log_level", str, "").upper()
+    if level and level not in logging.getLevelNamesMapping():
+        raise RefusedError(400, "The log_level must be one of Python's, for instance INFO.")
+    return Job(
+        program=program,
+        backend=_optional(body, "backend", str, ""),
+        params=json.dumps(_optional(body, "params", dict, {})),
+        image=_optional(body, "runtime", str, ""),
+        log_level=level or None,
+    )
+
+
+def whole_number(request: HTTPConnection, key: str, default: int) -> int:
+    """Read a number from 0 on of the query.
+
+    Raises:
+        RefusedError: 400 if it is something else.
+    """
+    text = request.query_params.get(key)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise RefusedError(400, f"The query's {key} must be a whole number from 0 on.")
+    return int(text)
+
+
+def pending_filter(request: Request) -> bool | None:
+    """Read `pending` of the query.
+
+    Raises:
+        RefusedError: 400 if it is neither true nor false.
+    """
+    text = request.query_params.get("pending")
+    if text is None:
+        return None
+    if text.lower() not in ("true", "false"):
+        raise RefusedError(400, "The query's pending must be true or false.")
+    return text.lower() == "true"
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise RefusedError(400, f"The body must have {key}, a text.")
+    return value
+
+
+def _optional(body: dict[str, Any], key: str, kind: type[_T], default: _T) -> _T:
+    value = body.get(key)
+    if value is None:
+        return default
+    # bool is an int to Python, and not to JSON.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RefusedError(400, f"The body's {key} must be of type {kind.__name__}.")
+    return value

@@ -1,0 +1,61 @@
+"""Reads the frames that a program's process reports: the service's side of `host`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from adapters.local.host import FAILURE, HEADER, INTERIM, RESULT
+
+MAX_REPORT_BYTES = 256 * 1024 * 1024
+"""How much one job may report altogether: its interim results and its result are held in memory."""
+
+
+class BrokenReportError(Exception):
+    """What came over the report pipe is not a report, or too much of it."""
+
+
+class FrameReader:
+    """Cuts what is read from the report pipe into frames."""
+
+    def __init__(self, limit: int = MAX_REPORT_BYTES) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, str]]:
+        """Give the kind and the text of every frame that is complete now.
+
+        Raises:
+            BrokenReportError: if it is no frame, or the limit is passed; nothing more can be read.
+        """
+        self._taken += len(data)
+        self._rest += data
+        start = 0
+        try:
+            while len(self._rest) - start >= HEADER.size:
+                kind, length = HEADER.unpack_from(self._rest, start)
+                self._check(kind, self._taken - len(self._rest) + start + length)
+                end = start + HEADER.size + length
+                if end > len(self._rest):
+                    break
+                text = self._rest[start + HEADER.size : end].decode()
+                start = end
+                yield kind, text
+        except UnicodeDecodeError as error:
+            raise BrokenReportError(
+                "The program's report pipe carried text that is no UTF-8."
+            ) from error
+        finally:
+            del self._rest[:start]
+
+    def _check(self, kind: bytes, position: int) -> None:
+        if kind not in (INTERIM, RESULT, FAILURE):
+            raise BrokenReportError(
+                "The program's report pipe carried something that is no report: "
+                "a file descriptor that is not the program's own was written to."
+            )
+        if position > self._limit:
+            raise BrokenReportError(
+                f"The program's interim results and its result are more than "
+                f"{self._limit >> 20} MiB altogether, which is the limit of a job."
+            )

@@ -1,0 +1,196 @@
+"""One program in one process: starts it, listens to it, ends it, and says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from adapters.local import host
+from adapters.local.frames import BrokenReportError, FrameReader
+from adapters.local.jobs import Job, JobStatus
+
+GRACE = 3.0
+"""The seconds that a process group has between SIGTERM and SIGKILL, and a process to exit in after
+its main() has returned."""
+
+# More than a pipe holds (at most 1 MiB on Linux), so that one read empties it.
+_READ_SIZE = 1 << 20
+
+
+class ProgramRun:
+    """The process of one job, from its start until nothing of it is left.
+
+    Call `start` once; `on_end` is called once after that, when the process group is gone, its
+    output is read and the job has its final status. Belongs to the event loop's thread.
+    """
+
+    def __init__(self, job: Job, directory: Path, on_end: Callable[[ProgramRun], None]) -> None:
+        self.job = job
+        self._directory = directory
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._frames = FrameReader()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._outcome: tuple[JobStatus, str] | None = None
+        self._stopped: tuple[JobStatus, str | None] | None = None
+        self._pid = 0
+        self._report = -1
+        self._output = -1
+
+    def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            OSError: if the machine does not allow one more; nothing is left behind.
+        """
+        self._directory.mkdir(mode=0o700)
+        try:
+            process = self._spawn()
+        except OSError:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
+        self._pid = process.pid
+        self.job.status = JobStatus.RUNNING
+        self._loop.add_reader(self._report, self._read_report)
+        self._loop.add_reader(self._output, self._read_output)
+        cost = self.job.program.cost
+        too_long = f"The program ran longer than its {cost} s and was ended."
+        self._timers.append(
+            self._loop.call_later(cost, self.stop, JobStatus.RAN_TOO_LONG, too_long)
+        )
+        threading.Thread(target=self._attend, args=(process,), daemon=True).start()
+
+    def stop(self, status: JobStatus, result: str | None = None) -> None:
+        """End the process group: SIGTERM now, SIGKILL after the grace. The first reason counts.
+
+        A result that had been reported before stands.
+        """
+        if self._stopped is None:
+            self._stopped = (status, result)
+            self._signal(signal.SIGTERM)
+            self._timers.append(self._loop.call_later(GRACE, self._signal, signal.SIGKILL))
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        (self._directory / host.PROGRAM_FILE).write_bytes(self.job.program.source)
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            self._report, report = os.pipe()
+            ours.callback(os.close, self._report)
+            theirs.callback(os.close, report)
+            self._output, output = os.pipe()
+            ours.callback(os.close, self._output)
+            theirs.callback(os.close, output)
+            # -P: no directory of ours before the standard library's.
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own file
+                [sys.executable, "-P", host.__file__, str(report)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=(report,),
+                cwd=self._directory,
+                start_new_session=True,
+            )
+            ours.pop_all()
+        os.set_blocking(self._report, False)
+        os.set_blocking(self._output, False)
+        return process
+
+    def _attend(self, process: subprocess.Popen[bytes]) -> None:
+        """Give the process its order, await its end, clear away. In a thread of its own."""
+        assert process.stdin is not None
+        order = json.dumps(
+            {
+                "backend": self.job.backend,
+                "params": self.job.params,
+                "log_level": self.job.log_level,
+            }
+        ).encode()
+        with contextlib.suppress(OSError):  # it may die before it has read everything
+            process.stdin.write(host.LENGTH.pack(len(order)) + order)
+            process.stdin.flush()
+        if hasattr(os, "waitid"):
+            # The group is killed before its number is free for others.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            self._signal(signal.SIGKILL)
+            returncode = process.wait()
+        else:
+            # macOS before Python 3.13: the number would have to come round within microseconds.
+            returncode = process.wait()
+            self._signal(signal.SIGKILL)
+        self._loop.call_soon_threadsafe(self._ended, returncode)
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # macOS says EPERM of a group that has only zombies left.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, number)
+
+    def _read_report(self) -> None:
+        data = self._read(self._report)
+        if self._stopped is not None and self._stopped[0] is JobStatus.FAILED:
+            return  # after a broken frame nothing can be understood any more
+        texts: list[str] = []
+        try:
+            for kind, text in self._frames.feed(data):
+                if kind == host.INTERIM:
+                    texts.append(text)
+                elif self._stopped is None:
+                    self._finished(kind, text)
+        except BrokenReportError as error:
+            self.stop(JobStatus.FAILED, str(error))
+        if texts:
+            self.job.publish(texts)
+
+    def _finished(self, kind: bytes, text: str) -> None:
+        status = JobStatus.COMPLETED if kind == host.RESULT else JobStatus.FAILED
+        self._outcome = (status, text)
+        # What is left are exit handlers, and threads that the program forgot.
+        self._timers.append(self._loop.call_later(GRACE, self._signal, signal.SIGKILL))
+
+    def _read_output(self) -> None:
+        self.job.logs.append(self._read(self._output))
+
+    def _read(self, fd: int) -> bytes:
+        try:
+            data = os.read(fd, _READ_SIZE)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self._loop.remove_reader(fd)
+        return data
+
+    def _ended(self, returncode: int) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        # Not until the end of file: a daemon that left the group may hold the pipes open for ever.
+        self._read_report()
+        self._read_output()
+        for fd in (self._report, self._output):
+            self._loop.remove_reader(fd)
+            os.close(fd)
+        status, result = self._outcome or self._stopped or (JobStatus.FAILED, _death(returncode))
+        self.job.end(status, result)
+        self._on_end(self)
+
+
+def _death(returncode: int) -> str:
+    if returncode >= 0:
+        return (
+            f"The program's process ended with exit code {returncode} before main() returned. "
+            "The logs of the job may say more."
+        )
+    try:
+        name = f" ({signal.Signals(-returncode).name})"
+    except ValueError:
+        name = ""
+    return f"The program's process was ended by signal {-returncode}{name}."

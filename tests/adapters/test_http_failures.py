@@ -1,0 +1,184 @@
+"""The tables of the HTTP transport that need no socket: what is retryable, and in what words."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from typing import Any
+
+import pytest
+from urllib3 import exceptions
+
+from adapters.http.address import ServiceAddress
+from adapters.http.failures import network_failure, service_words, status_failure
+from adapters.http.retry import retry_after_seconds
+
+NOON = 1633435200.0  # Tue, 05 Oct 2021 12:00:00 GMT
+POOL: Any = None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("120", 120.0),
+        (" 1.5 ", 1.5),
+        ("0", 0.0),
+        ("-3", 0.0),
+        ("Tue, 05 Oct 2021 12:00:30 GMT", 30.0),
+        ("Tue, 05 Oct 2021 12:00:30 -0000", 30.0),
+        ("Tue, 05 Oct 2021 14:00:30 +0200", 30.0),
+        ("Tue, 05 Oct 2021 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e999", None),
+        ("Tue, 99 Oct 2021 12:00:30 GMT", None),
+    ],
+)
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, NOON) == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable", "arrived"),
+    [
+        (exceptions.NewConnectionError(POOL, "refused"), True, False),
+        (exceptions.NameResolutionError("host", POOL, OSError("unknown")), True, False),  # type: ignore[arg-type]
+        (exceptions.ConnectTimeoutError("late"), True, False),
+        (exceptions.ReadTimeoutError(POOL, "/", "late"), True, True),
+        (exceptions.SSLError(ssl.SSLCertVerificationError("self-signed")), False, False),
+        (exceptions.SSLError(ssl.SSLEOFError("cut")), True, True),
+        (exceptions.SSLError(ssl.SSLError("wrong version")), False, True),
+        (exceptions.SSLError(), False, True),
+        (exceptions.ProtocolError("aborted", ConnectionResetError("reset")), True, True),
+        (exceptions.ProtocolError("aborted", http.client.RemoteDisconnected("bye")), True, True),
+        (exceptions.ProtocolError("broken", http.client.IncompleteRead(b"")), True, True),
+        (exceptions.ProtocolError("aborted", http.client.BadStatusLine("SSH-2.0")), False, True),
+        (exceptions.DecodeError("gzip"), False, True),
+        (exceptions.InvalidHeader("two lengths"), False, True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_table_of_network_failures(
+    error: exceptions.HTTPError, retryable: bool, arrived: bool
+) -> None:
+    failure = network_failure(error)
+    assert (failure.retryable, failure.arrived) == (retryable, arrived)
+
+
+@pytest.mark.parametrize("status", [100, *range(300, 600), 999])
+def test_the_table_of_status_codes(status: int) -> None:
+    failure = status_failure(status, "", None, b"")
+    assert failure.retryable == (status in {408, 425, 429, 500, 502, 503, 504})
+    assert failure.arrived == (status == 408 or status < 400 or status >= 500)
+    assert str(status) in failure.what
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"message": "Job not found."}, "Job not found."),
+        ({"error": {"message": "no", "code": 3}}, "no"),
+        ({"errors": [{"message": "one"}, {"message": "two"}, {}]}, "one; two"),
+        ({"errors": "odd"}, "odd"),
+        ({"detail": "no"}, "no"),
+        (["a", "b"], "a; b"),
+        ({"other": 1}, ""),
+        (3, ""),
+        ("text", "text"),
+    ],
+)
+def test_what_the_service_says_is_found(body: object, words: str) -> None:
+    assert service_words("application/json", json.dumps(body).encode()) == words
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "words"),
+    [
+        ("text/plain", b"  two\nlines\x00\x1b[31m ", "two lines??[31m"),
+        ("text/plain", b"\xff", "\N{REPLACEMENT CHARACTER}"),
+        ("Text/HTML; charset=utf-8", b"<html>", "an HTML page"),
+        ("", b"", ""),
+        ("application/json", b"[" * 60_000, "[" * 297 + "..."),
+        ("application/json", b'{"message": "' + b"x" * 1000 + b'"}', "x" * 297 + "..."),
+        ("application/json", b'{"error":' * 7000 + b"1" + b"}" * 7000, None),
+    ],
+)
+def test_what_is_no_message_is_shown_shortened(
+    content_type: str, body: bytes, words: str | None
+) -> None:
+    said = service_words(content_type, body)
+    assert len(said) <= 300
+    assert words is None or said == words
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://login.example/in?secret=1#x", "https://login.example/in"),
+        ("https://user:secret@login.example/in", "https://login.example/in"),
+        ("/in?secret=1", "/in"),
+        (None, "nowhere"),
+        ("https://[secret", "a place that is no URL"),
+    ],
+)
+def test_a_redirect_says_where_to_without_secrets(location: str | None, shown: str) -> None:
+    failure = status_failure(302, "", location, b"")
+    assert failure.what == f"was redirected (302) to {shown}"
+    assert "secret" not in failure.what
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("https://host", ("https", "host", 443, "")),
+        ("http://HOST:81/base/", ("http", "host", 81, "/base")),
+        ("http://[::1]:81/a/b", ("http", "::1", 81, "/a/b")),
+    ],
+)
+def test_a_url_is_taken_apart(url: str, parts: tuple[str, str, int, str]) -> None:
+    address = ServiceAddress.parse(url)
+    assert (address.scheme, address.host, address.port, address.path) == parts
+    assert str(address) == url.lower().rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("", "must start with"),
+        ("host", "must start with"),
+        ("ftp://host", "must start with"),
+        ("https://", "no host"),
+        ("https:///path", "no host"),
+        ("https://a b", "no host"),
+        ("https://host:many", "port"),
+        ("https://host:99999", "port"),
+        ("https://host/?a=1", "no \\?"),
+        ("https://host/#a", "no \\?"),
+        ("https://user:hidden@host", "access_token"),
+        ("ftp://hidden@host", "access_token"),
+    ],
+)
+def test_a_url_that_cannot_be_one_is_refused(url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        ServiceAddress.parse(url)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        ("localhost", True),
+        ("a.localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("[::1]", True),
+        ("10.0.0.1", False),
+        ("localhost.example", False),
+    ],
+)
+def test_this_machine_is_known_by_name(host: str, is_loopback: bool) -> None:
+    assert ServiceAddress.parse(f"http://{host}").is_loopback is is_loopback

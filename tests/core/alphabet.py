@@ -1,0 +1,107 @@
+"""Every event that can be tried on a machine: current numbers, late ones, and nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ledger import Ledger
+
+from runtime_core.commands import FetchFailure, FetchResult, FetchStatus, SendCancel
+from runtime_core.errors import TransportError
+from runtime_core.events import (
+    CancelAccepted,
+    CancelRefused,
+    CancelRequested,
+    Event,
+    FailureReceived,
+    InterimReceived,
+    JobCancelled,
+    JobFailed,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    Need,
+    ReleaseRequested,
+    ReplayRequested,
+    RequestFailed,
+    ResultReceived,
+    StreamClosed,
+    StreamFailed,
+    StreamNotReady,
+    StreamOpened,
+    SubscriptionCancelled,
+    SubscriptionRequested,
+    TimerFired,
+    TimerName,
+    UnknownStatusReported,
+    WaitEnded,
+    WaitStarted,
+)
+
+ERROR = TransportError("the service did not answer", retryable=True)
+LATE = 1_000_000
+"""A number that no request, connection or timer has."""
+WAIT_IDS: dict[Need | None, int] = {Need.STATUS: 1, Need.FINAL: 2, Need.RESULT: 3, None: 4}
+"""One wait of each kind at a time keeps the number of states finite."""
+
+
+def every_event(ledger: Ledger) -> Iterator[Event]:
+    """Each event type with each number that makes a difference now."""
+    yield from _told(None)
+    for number in [*ledger.requests, LATE]:
+        yield from _replies(number, ledger)
+    for connection in {ledger.connection or LATE, LATE}:
+        yield StreamOpened(connection)
+        yield StreamNotReady(connection)
+        yield StreamClosed(connection)
+        yield StreamClosed(connection, 1011, "going wrong")
+        yield StreamFailed(connection, ERROR)
+        yield InterimReceived(connection, ("m",))
+        yield InterimReceived(connection, ("m", "n"))
+    for name in TimerName:
+        for number in {ledger.timers.get(name, LATE), LATE}:
+            yield TimerFired(name, number)
+    for need, wait_id in WAIT_IDS.items():
+        if wait_id in ledger.waits:
+            yield WaitEnded(wait_id)
+        elif need is None:
+            yield CancelRequested(wait_id)
+        else:
+            yield WaitStarted(wait_id, need)
+    yield WaitEnded(LATE)
+    if ledger.waits:
+        yield CancelRequested(next(iter(ledger.waits)))
+    yield SubscriptionRequested(1)
+    yield ReplayRequested(1)
+    yield SubscriptionCancelled(1)
+    yield SubscriptionCancelled(LATE)
+    yield ReleaseRequested()
+
+
+def _told(request: int | None) -> Iterator[Event]:
+    yield JobQueued(request)
+    yield JobStarted(request)
+    yield JobSucceeded(request)
+    yield JobFailed(request)
+    yield JobFailed(request, "why", 17)
+    yield JobCancelled(request)
+    yield UnknownStatusReported("Pondering", request)
+
+
+def _replies(number: int, ledger: Ledger) -> Iterator[Event]:
+    """What a service may answer to this request, and for a late one anything."""
+    kind = ledger.requests.get(number)
+    if kind in (FetchStatus, None):
+        yield from _told(number)
+    if kind in (FetchResult, None):
+        yield ResultReceived(number, "m")
+        yield ResultReceived(number, "42")
+    if kind in (FetchFailure, None):
+        yield FailureReceived(number, "why")
+        yield FailureReceived(number, None, 17)
+    if kind in (SendCancel, None):
+        yield CancelAccepted(number)
+        yield CancelRefused(number)
+    yield RequestFailed(number, ERROR)
+    yield RequestFailed(number, ERROR, retryable=True)
+    yield RequestFailed(number, ERROR, retryable=True, retry_after=60.0)
