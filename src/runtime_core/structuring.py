@@ -15,7 +15,6 @@ from typing import (
     Literal,
     NewType,
     TypeAlias,
-    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -23,7 +22,7 @@ from typing import (
 
 import attrs
 import cattrs
-from cattrs.errors import ClassValidationError
+from cattrs.errors import ClassValidationError, StructureHandlerNotFoundError
 
 from runtime_core.errors import UsageError
 from runtime_core.value_path import shown, step
@@ -70,6 +69,8 @@ def converter() -> cattrs.Converter:
 
 def type_name(cls: Any) -> str:
     """Write a type as its annotation reads."""
+    if get_origin(cls) in (Union, types.UnionType):
+        return " | ".join(map(type_name, get_args(cls)))
     return cls.__name__ if isinstance(cls, type) and not get_args(cls) else str(cls)
 
 
@@ -80,7 +81,7 @@ def _hook_for(cls: Any, made: cattrs.Converter) -> Hook:
         return _exact
     if cls is float:
         return _float
-    if cls in (Any, object, None) or isinstance(cls, TypeVar):  # None: a field without a type
+    if cls in (Any, object, None):  # None: a field without a type
         return lambda value, _: value
     if origin in _COLLECTIONS:
         return functools.partial(_collection, made)
@@ -93,7 +94,7 @@ def _hook_for(cls: Any, made: cattrs.Converter) -> Hook:
     if isinstance(origin, type) and issubclass(origin, Enum):
         return lambda value, _: _choice(value, origin)
     if isinstance(origin, type) and attrs.has(origin):
-        return functools.partial(_class, made.gen_structure_attrs_fromdict(cls))
+        return functools.partial(_class, _build(cls, made))
     if (getattr(origin, "__module__", ""), getattr(origin, "__name__", "")) == ("numpy", "ndarray"):
         return lambda value, _: value if isinstance(value, origin) else _refuse(cls, value)
     return _wrapped(cls, made)
@@ -208,6 +209,14 @@ def _choice(value: Any, choices: Iterable[Any]) -> Any:
         if type(plain) is type(value) and plain == value:
             return choice
     raise _misfit(f"one of {', '.join(map(shown, known))}", value)
+
+
+def _build(cls: Any, made: cattrs.Converter) -> Hook:
+    """Let cattrs generate what makes a class of a dict."""
+    try:
+        return made.gen_structure_attrs_fromdict(cls)
+    except StructureHandlerNotFoundError as error:
+        raise UsageError(f"{type_name(cls)} cannot be made of plain data: {error}") from error
 
 
 def _class(build: Hook, value: Any, cls: Any) -> Any:

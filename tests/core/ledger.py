@@ -180,6 +180,10 @@ class Ledger:
         """Check the invariants of the design."""
         if machine.state.is_final:
             self.cancel_unresolved = False
+            # Nobody awaits these answers any more: they are late ones, if they come.
+            for number, kind in tuple(self.requests.items()):
+                if kind in (FetchStatus, SendCancel):
+                    del self.requests[number]
         elif machine.cancel_outcome in (CancelOutcome.UNKNOWN, CancelOutcome.REJECTED):
             self.cancel_unresolved = False
         assert machine.is_streaming == bool(self.subscription)

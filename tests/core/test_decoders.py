@@ -58,7 +58,9 @@ def a_registry(default: Decoder[Any] = ResultDecoder) -> DecoderRegistry:
 # ---- the default decoder -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "plain words", "<html>", "{not json", "[1,2", "1,2\n3,4", "]"])
+@pytest.mark.parametrize(
+    "text", ["", "plain words", "<html>", "{not json", "[1,2", "1,2\n3,4", "]"]
+)
 def test_text_that_is_not_json_is_returned_as_it_is(text: str) -> None:
     assert ResultDecoder.decode(text) == text
 

@@ -129,7 +129,6 @@ ARRAY = np.arange(3)
         (2, float, 2.0),
         ([1], Any, [1]),
         ([1], object, [1]),
-        ([1], T, [1]),
         ([1, 2], list[int], [1, 2]),
         ([1, "a"], list, [1, "a"]),
         ([1, 2], typing.List[int], [1, 2]),  # noqa: UP006 # older code writes it so
@@ -166,7 +165,6 @@ ARRAY = np.arange(3)
         (1, Final[int], 1),
         (1, Alias(), 1),
         ({"item": 2}, Box[int], Box(2)),
-        ({"item": 2}, Box, Box(2)),
     ],
 )
 def test_what_fits(value: object, cls: Any, expected: object) -> None:
@@ -208,9 +206,7 @@ def test_what_fits(value: object, cls: Any, expected: object) -> None:
 def test_what_does_not_fit(value: object, cls: Any, text: str) -> None:
     error = problem(value, cls)
     assert text in error.message
-    assert error.message.startswith("The box does not fit test_structured.Box[") or "Box" in str(
-        error
-    )
+    assert error.message.startswith("The box does not fit ")
     assert error.path == "$.item"
     assert str(error).endswith("(at $.item)")
 
@@ -254,9 +250,12 @@ def test_every_problem_is_told() -> None:
 def test_of_many_problems_ten_are_told() -> None:
     error = problem(["x"] * 100_000, list[int])
     assert error.message.count("expected int") == 10
-    assert problem({"a": {str(i): "x" for i in range(50)}}, dict[str, dict[str, int]]).message.count(
-        "expected int"
-    ) == 10
+    assert (
+        problem({"a": {str(i): "x" for i in range(50)}}, dict[str, dict[str, int]]).message.count(
+            "expected int"
+        )
+        == 10
+    )
 
 
 def test_a_big_value_is_shortened() -> None:
@@ -299,7 +298,7 @@ def test_a_missing_field_is_an_error() -> None:
         structure({}, Tree, "tree")
 
 
-@pytest.mark.parametrize("cls", [bytes, bytearray, list[bytes], "not a type", Holder])
+@pytest.mark.parametrize("cls", [bytes, bytearray, list[bytes], bytes | int, Holder])
 def test_a_type_that_nothing_is_made_into_is_our_error(cls: Any) -> None:
     value = {"data": [1]} if cls is Holder else [1]
     with pytest.raises(UsageError, match="is not a type that plain data is made into"):
@@ -309,6 +308,16 @@ def test_a_type_that_nothing_is_made_into_is_our_error(cls: Any) -> None:
 def test_an_unsupported_type_below_a_supported_one_is_our_error_too() -> None:
     with pytest.raises(UsageError, match="bytes is not a type"):
         structure({"data": [1]}, Holder, "holder")
+
+
+def test_a_generic_class_needs_its_type() -> None:
+    with pytest.raises(UsageError, match="Missing type for generic argument T"):
+        structure({"item": 1}, Box, "box")
+
+
+def test_a_field_without_a_type_takes_anything() -> None:
+    made = attrs.make_class("Made", ["x"])
+    assert structure({"x": [1]}, made, "thing") == made([1])
 
 
 # ---- the decoder -------------------------------------------------------------------------------

@@ -1,0 +1,714 @@
+"""Tagged JSON: both ways, and what hostile texts cost."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+import struct
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from runtime_core import json_limits
+from runtime_core.errors import DecodeError, EncodeError, UsageError
+from runtime_core.json_limits import DecodeLimits
+from runtime_core.tagged_json import decode_tagged, encode_tagged
+from runtime_core.value_path import find_path, shown, step
+
+MIB = 1 << 20
+
+
+def tagged(tag: str, value: object) -> dict[str, object]:
+    return {"__type__": tag, "__value__": value}
+
+
+def tag_text(tag: str, value: object) -> str:
+    return json.dumps(tagged(tag, value))
+
+
+def round_trip(value: object) -> Any:
+    return decode_tagged(encode_tagged(value))
+
+
+def refusal(text: str, limits: DecodeLimits | None = None) -> DecodeError:
+    with pytest.raises(DecodeError) as caught:
+        decode_tagged(text, limits or DecodeLimits())
+    return caught.value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of equal types all the way down: 1 is not True, and not 1.0."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and one.shape == other.shape and bool((one == other).all())
+    return bool(one == other)
+
+
+@contextmanager
+def at_most(mebibytes: float) -> Iterator[None]:
+    """What Python allocates inside, at its peak."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < mebibytes * MIB, f"{peak / MIB:.1f} MiB"
+
+
+# ---- both ways ---------------------------------------------------------------------------------
+
+KEYS = st.sampled_from(["__type__", "__value__", "a"]) | st.text(max_size=5)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**40), 10**40)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8)
+    | st.sampled_from(["set", "dict", "complex", "datetime", "ndarray", "settings"])
+    | st.complex_numbers(allow_nan=False)
+    | st.datetimes(timezones=st.none() | st.just(UTC) | st.just(timezone(timedelta(hours=-3.5))))
+)
+HASHABLES = st.recursive(
+    SCALARS, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3), max_leaves=4
+)
+VALUES = st.recursive(
+    SCALARS | st.sets(HASHABLES, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_values_round_trip(value: object) -> None:
+    assert same(round_trip(value), value)
+
+
+@given(hnp.arrays(hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, min_side=0)))
+def test_arrays_round_trip(array: np.ndarray[Any, Any]) -> None:
+    back = round_trip(array)
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    assert back.tobytes() == array.tobytes()
+    assert back.flags.writeable
+
+
+@given(st.lists(VALUES.filter(lambda value: not isinstance(value, list)), min_size=1, max_size=5))
+def test_arrays_of_objects_round_trip(values: list[object]) -> None:
+    array = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        array[index] = value
+    assert same(round_trip(array).tolist(), values)
+    assert round_trip(array).dtype == object
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([[1, "a"], [None, 2.5]], dtype=object),
+        np.array([[], []], dtype=object),
+        np.array([], dtype=object),
+        np.array([{"a": 1}, {1}], dtype=object),
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.arange(10)[::3],
+        np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
+        np.array(["2024-05-01"], dtype="datetime64[ns]"),
+        np.zeros((0, 3)),
+    ],
+)
+def test_arrays_of_all_kinds_round_trip(array: np.ndarray[Any, Any]) -> None:
+    assert same(round_trip([array])[0], array)
+
+
+def test_arrays_inside_an_array_of_objects_stay_its_elements() -> None:
+    array = np.empty(2, dtype=object)
+    array[0], array[1] = np.arange(3), np.arange(3)
+    back = round_trip(array)
+    assert back.shape == (2,)
+    assert (back[1] == np.arange(3)).all()
+
+
+def test_nan_and_infinity_are_pythons() -> None:
+    text = encode_tagged([float("nan"), float("inf"), -float("inf"), complex(float("nan"), 1)])
+    assert text.startswith("[NaN,Infinity,-Infinity,")
+    back = decode_tagged(text)
+    assert [str(part) for part in back] == ["nan", "inf", "-inf", "(nan+1j)"]
+
+
+def test_lone_surrogates_pass() -> None:
+    assert encode_tagged("\ud800") == '"\\ud800"'
+    assert round_trip(["\ud800", {"\udfff": 1}]) == ["\ud800", {"\udfff": 1}]
+    assert decode_tagged('"\ud800"') == "\ud800"
+
+
+def test_of_duplicate_keys_the_last_one_wins() -> None:
+    assert decode_tagged('{"a": 1, "a": 2}') == {"a": 2}
+
+
+def test_a_set_keeps_its_tuples() -> None:
+    value = {(1, (2, 3)), frozenset({(4, 5)})}
+    assert same(round_trip(value), value)
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.float32(0.5), "0.5"),
+        (np.float64(0.1), "0.1"),
+        (np.longdouble(0.5), "0.5"),
+        (np.int8(-3), "-3"),
+        (np.uint64(2**63), "9223372036854775808"),
+        (np.bool(True), "true"),
+        (np.str_("a"), '"a"'),
+        (np.complex64(1 + 2j), '{"__type__":"complex","__value__":[1.0,2.0]}'),
+        (np.complex128(1 + 2j), '{"__type__":"complex","__value__":[1.0,2.0]}'),
+    ],
+)
+def test_numpys_scalars_are_plain_numbers(array: object, text: str) -> None:
+    assert encode_tagged(array) == text
+
+
+class Color(Enum):
+    RED = "red"
+    BOTH = ("red", 1)
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+@attrs.frozen
+class Point:
+    x: int
+    rest: object = None
+
+
+def test_what_comes_back_as_something_else() -> None:
+    assert same(round_trip((1, (2,))), [1, [2]])
+    assert same(round_trip(frozenset({1})), {1})
+    assert same(round_trip(Point(1, Point(2, {3}))), {"x": 1, "rest": {"x": 2, "rest": {3}}})
+    assert same(round_trip([Color.RED, Color.BOTH, Level.LOW]), ["red", ["red", 1], 1])
+
+
+# ---- dicts that look like tags -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["set", "complex", "datetime", "ndarray", "dict"])
+@pytest.mark.parametrize("value", [[1, 2], "2024-05-01", {"a": {1}}, None])
+def test_a_dict_that_looks_like_a_tag_stays_a_dict(tag: str, value: object) -> None:
+    assert same(round_trip([tagged(tag, value)]), [tagged(tag, value)])
+    twice = tagged(tag, tagged(tag, value))
+    assert same(round_trip(twice), twice)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"__type__": "set"},
+        {"__type__": "set", "__value__": [1], "more": 1},
+        {"__type__": ["set"], "__value__": [1]},
+        {"__type__": None, "__value__": [1]},
+        {"__value__": 1},
+    ],
+)
+def test_a_dict_of_another_form_is_plain_data(found: dict[str, object]) -> None:
+    assert same(decode_tagged(json.dumps(found)), found)
+    assert json.loads(encode_tagged(found)) == found
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        tagged("Result", {"a": tagged("other", 1)}),
+        tagged("QuantumCircuit", "eJw="),
+        tagged("to_json", {"a": 1}),
+        tagged("spmatrix", "eJw="),
+        {**tagged("settings", {"args": ["id"]}), "__module__": "antigravity", "__class__": "x"},
+        {**tagged("settings", {"command": "id"}), "__module__": "subprocess", "__class__": "Popen"},
+        {**tagged("set", [1]), "__module__": "antigravity", "__class__": "x"},
+    ],
+)
+def test_nothing_is_imported_because_a_message_names_it(found: dict[str, object]) -> None:
+    """CVE-2024-29032: a module named in a result was imported, and a class of it called."""
+    before = set(sys.modules)
+    assert same(decode_tagged(json.dumps(found)), found)
+    assert set(sys.modules) == before
+    assert json.loads(encode_tagged(found)) == found
+
+
+def test_the_content_of_unknown_tags_is_decoded() -> None:
+    found = decode_tagged(json.dumps(tagged("Result", [tagged("set", [1])])))
+    assert found == tagged("Result", [{1}])
+
+
+# ---- malformed values under known tags ---------------------------------------------------------
+
+
+def npy(header: str, data: bytes = b"", version: tuple[int, int] = (1, 0)) -> bytes:
+    packed = header.encode("latin1") + b"\n"
+    size = struct.pack("<H" if version[0] == 1 else "<I", len(packed))
+    return b"\x93NUMPY" + bytes(version) + size + packed + data
+
+
+def array_tag(data: bytes) -> str:
+    return tag_text("ndarray", base64.b64encode(zlib.compress(data)).decode())
+
+
+def header(descr: object, shape: object) -> str:
+    return repr({"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def pickled() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array([print], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+GOOD = npy(header("<i4", (2,)), b"\0" * 8)
+PACKED = zlib.compress(GOOD)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_both_versions_of_npy_are_read(version: tuple[int, int]) -> None:
+    text = array_tag(npy(header("<i4", (2,)), b"\1\0\0\0\2\0\0\0", version))
+    assert decode_tagged(text).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (tag_text("datetime", "yesterday"), "datetime tag is malformed: Invalid isoformat"),
+        (tag_text("datetime", 5), "datetime tag is malformed: it is not ISO 8601 text, in 5"),
+        (tag_text("complex", [1]), "complex tag is malformed: it is not a list of two numbers"),
+        (tag_text("complex", [1, 2, 3]), "list of two numbers"),
+        (tag_text("complex", ["1", 2]), "list of two numbers"),
+        (tag_text("complex", [True, 2]), "list of two numbers"),
+        (tag_text("complex", "1+2j"), "list of two numbers"),
+        (tag_text("complex", [10**400, 0]), "complex tag is malformed: int too large"),
+        (tag_text("set", "ab"), "set tag is malformed: it is not a list, in 'ab'"),
+        (tag_text("set", [{"a": 1}]), "set tag is malformed: unhashable type: 'dict'"),
+        (tag_text("dict", {"a": 1}), "dict tag is malformed: it is not a list of pairs"),
+        (tag_text("dict", [["a"]]), r"dict tag is malformed: \['a'\] is not a pair"),
+        (tag_text("dict", ["ab"]), "'ab' is not a pair"),
+        (tag_text("dict", [[1, 2]]), "is not a pair of a text and a value"),
+        (tag_text("ndarray", 5), "ndarray tag is malformed: it is neither a text nor a list"),
+        (tag_text("ndarray", "not base64!"), "ndarray tag is malformed"),
+        (tag_text("ndarray", "é"), "ndarray tag is malformed"),
+        (tag_text("ndarray", base64.b64encode(b"not zlib").decode()), "it is not zlib"),
+        (tag_text("ndarray", ""), "its zlib data is cut off"),
+        (tag_text("ndarray", base64.b64encode(PACKED[:-9]).decode()), "is cut off"),
+        (tag_text("ndarray", base64.b64encode(PACKED + b"x").decode()), "more after the end"),
+        (
+            tag_text("ndarray", base64.b64encode(PACKED + b"x" * 100_000).decode()),
+            "more after the end",
+        ),
+        (array_tag(b""), r"its \.npy header does not read"),
+        (array_tag(b"PK\3\4" + b"\0" * 200), "header does not read"),
+        (array_tag(npy("print('x')")), "header does not read"),
+        (array_tag(npy("(" * 5000)), "header does not read"),
+        (array_tag(npy(header("<i4", (2,)) + " " * 20_000)), "header does not read"),
+        (array_tag(npy(header("<i4", "ab"))), "header does not read"),
+        (array_tag(npy(header("no such dtype", (2,)))), "header does not read"),
+        (array_tag(npy(header("<i4", (2,)), b"", (3, 0))), r"version \(3, 0\) of \.npy is not"),
+        (array_tag(npy(header("<i4", (2,)), b"\0" * 7)), "wants 8 bytes of data, and 7 follow"),
+        (array_tag(npy(header("<i4", (2,)), b"\0" * 9)), "wants 8 bytes of data, and 9 follow"),
+        (array_tag(npy(header("<f8", (10**12,)))), "wants 8000000000000 bytes"),
+        (array_tag(npy(header("<f8", (10**30, 10**30)))), "and 0 follow"),
+        (array_tag(npy(header("<i4", (-1, -2)), b"\0" * 8)), "ndarray tag is malformed"),
+        (array_tag(npy(header("<i4", (0, 10**30)))), "ndarray tag is malformed"),
+        (array_tag(npy(header("<i4", (1,) * 65), b"\0" * 4)), "ndarray tag is malformed"),
+        (array_tag(npy(header("|V0", (10**12,)))), "its items have no size"),
+        (array_tag(npy(header("|O", (1,)), b"\0" * 8)), "holds Python objects"),
+        (array_tag(npy(header([("a", "|O")], (1,)), b"\0" * 8)), "holds Python objects"),
+        (array_tag(pickled()), "holds Python objects, which would need pickle"),
+    ],
+)
+def test_a_malformed_value_under_a_known_tag_is_an_error(text: str, words: str) -> None:
+    with pytest.raises(DecodeError, match=words) as caught:
+        decode_tagged(f'[0, {{"a b": {text}}}]')
+    assert caught.value.path == "$[1]['a b']"
+    assert caught.value.limit == ""
+    assert caught.value.__cause__ is not None
+
+
+def test_nothing_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, lambda *_: pytest.fail("unpickled"))
+    refusal(array_tag(pickled()))
+
+
+def test_the_first_malformed_value_is_told() -> None:
+    bad = tag_text("set", 1)
+    error = refusal(f'{{"a": [{bad}, {tag_text("complex", 1)}], "b": {tag_text("set", [1])}}}')
+    assert error.path == "$.a[0]"
+    assert str(error) == "The set tag is malformed: it is not a list, in 1 (at $.a[0])"
+
+
+def test_the_path_may_lead_through_a_tag() -> None:
+    assert refusal(f'{{"__type__": "set", "__value__": [1, {tag_text("complex", 1)}]}}').path == (
+        "$.__value__[1]"
+    )
+
+
+def test_a_malformed_value_that_a_duplicate_key_replaced_has_no_path() -> None:
+    assert refusal(f'{{"a": {tag_text("set", 1)}, "a": 1}}').path == ""
+
+
+def test_text_that_is_not_json_is_shown() -> None:
+    error = refusal("<html>" + "x" * 1000)
+    assert "'<html>xxx" in error.message
+    assert "is not JSON: Expecting value" in error.message
+    assert len(error.message) < 200
+
+
+# ---- without numpy -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [array_tag(GOOD), tag_text("ndarray", [1, None])])
+def test_an_array_without_numpy_says_what_to_install(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(DecodeError, match=r"pip install 'runtime-core\[numpy\]'") as caught:
+        decode_tagged(f'{{"a": {text}}}')
+    assert caught.value.path == "$.a"
+
+
+def test_everything_else_works_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert round_trip([{1j}, tagged("spmatrix", "")]) == [{1j}, tagged("spmatrix", "")]
+    with pytest.raises(EncodeError, match=r"decimal\.Decimal"):
+        encode_tagged(Decimal(1))
+
+
+# ---- what cannot be written --------------------------------------------------------------------
+
+
+class Masked:
+    value = np.ma.MaskedArray([1, 2], [True, False])
+
+
+def array_of(*items: object) -> np.ndarray[Any, Any]:
+    array = np.empty(len(items), dtype=object)
+    for index, item in enumerate(items):
+        array[index] = item
+    return array
+
+
+class FrozenDict(dict[str, int]):
+    def __hash__(self) -> int:  # type: ignore[override] # a dict that can be in a set
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"abc", "A value of type bytes has no form in JSON"),
+        (date(2024, 5, 1), r"of type datetime\.date "),
+        (Decimal(1), r"decimal\.Decimal"),
+        (object(), "of type object"),
+        (Point, "of type type"),
+        (range(3), "of type range"),
+        ({1: "a"}, "The dict key 1 is of type int: keys must be str"),
+        ({None: "a"}, "The dict key None is of type NoneType"),
+        ({True: "a"}, "The dict key True is of type bool"),
+        ({(1, 2): "a"}, r"The dict key \(1, 2\) is of type tuple"),
+        ({Point(1)}, "Point is inside a set"),
+        ({(1, Point(1))}, "Point is inside a set"),
+        ({FrozenDict(a=1)}, "FrozenDict is inside a set"),
+        (np.datetime64("2024-05-01"), r"numpy\.datetime64"),
+        (np.timedelta64(1, "s"), r"numpy\.timedelta64"),
+        (np.bytes_(b"a"), r"numpy\.bytes_"),
+        (np.void(b"a"), r"numpy\.void"),
+        (Masked.value, r"MaskedArray would lose .* pass numpy\.asarray"),
+        (np.zeros(3, "V0"), "The array cannot be written: its items have no size"),
+        (np.zeros(1, [("a", "O")]), "The array cannot be written: its dtype .* Python objects"),
+        (np.zeros(1, [("\u0429", "i4")]), "The array cannot be written"),
+        (np.array(1, dtype=object), "which nested lists cannot tell"),
+        (np.zeros((0, 3), dtype=object), r"the shape \(0, 3\), which nested lists cannot tell"),
+        (array_of([1, 2], [3, 4]), "its elements are lists"),
+        (array_of((1, 2), (3, 4)), "its elements are lists"),
+        (array_of(object()), "of type object"),
+    ],
+)
+def test_what_cannot_be_written_is_told_with_its_path(value: object, words: str) -> None:
+    with pytest.raises(EncodeError, match=words) as caught:
+        encode_tagged({"before": [[1]], "circuits": [value]})
+    assert caught.value.path.startswith("$.circuits[0]")
+
+
+def test_the_path_leads_into_attrs_instances_and_tag_like_dicts() -> None:
+    with pytest.raises(EncodeError) as caught:
+        encode_tagged([Point(1, tagged("set", [1, Point(2, {"a": b""})]))])
+    assert caught.value.path == "$[0].rest.__value__[1].rest.a"
+    with pytest.raises(EncodeError) as caught:
+        encode_tagged(b"")
+    assert caught.value.path == "$"
+
+
+def test_an_int_with_too_many_digits_cannot_be_written() -> None:
+    with pytest.raises(EncodeError, match="more digits than Python writes") as caught:
+        encode_tagged({"a": [1, "b", 10**5000]})
+    assert caught.value.path == "$.a[2]"
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "attrs", "array", "far"])
+def test_a_value_that_contains_itself_cannot_be_written(kind: str) -> None:
+    inner: list[Any] = [1]
+    around: dict[str, Any] = {"a": inner}
+    value: Any = {
+        "list": inner,
+        "dict": around,
+        "attrs": Point(1, inner),
+        "array": array_of(1),
+        "far": [inner],
+    }[kind]
+    inner.append(value)
+    if kind == "array":
+        value[0] = value
+    with pytest.raises(EncodeError, match="contains itself"):
+        encode_tagged(value)
+
+
+def test_a_value_may_contain_another_twice() -> None:
+    shared = [{"a": 1}]
+    assert round_trip([shared, shared, {"b": shared}]) == [shared, shared, {"b": shared}]
+
+
+def test_a_value_that_nests_too_deeply_cannot_be_written() -> None:
+    value: list[Any] = [b""]
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(EncodeError, match="no form in JSON"):
+        encode_tagged(value)
+    while isinstance(value[0], list):  # so that its end does not need the stack either
+        value = value[0]
+    value = []
+    for _ in range(5000):
+        value = [value]
+    with pytest.raises(EncodeError, match="nests too deeply"):
+        encode_tagged(value)
+
+
+# ---- limits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "1", None])
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(DecodeLimits)])
+def test_a_limit_is_a_positive_int(name: str, wrong: Any) -> None:
+    with pytest.raises(UsageError, match=f"{name} must be an int of at least 1"):
+        DecodeLimits(**{name: wrong})
+
+
+def test_the_size_of_a_text_is_counted_in_bytes() -> None:
+    limits = DecodeLimits(max_text_bytes=10)
+    for fits in [
+        '"12345678"',
+        '"\u00e9\u00e9\u00e9\u00e9"',
+        '"\U0001f600\U0001f600"',
+        '"\ud800ab"',
+    ]:
+        assert decode_tagged(fits, limits) == fits[1:-1]
+    for longer in [
+        '"123456789"',
+        '"\u00e9\u00e9\u00e9\u00e9a"',
+        '"\U0001f600\U0001f600a"',
+        " " * 11,
+    ]:
+        assert refusal(longer, limits).limit == "max_text_bytes"
+
+
+@pytest.fixture(params=[1, 3, 1 << 20], ids=lambda size: f"pieces of {size}")
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text is looked at in pieces: wherever it is cut, the outcome is the same."""
+    monkeypatch.setattr(json_limits, "_PIECE", request.param)
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [
+        ("[1,2,3]", 4),
+        ('{"a":1,"b":2}', 5),
+        ("[[1],[2]]", 5),
+        ("[]", 2),
+        ('["a,b,[{:", "c"]', 3),
+        (r'["a\",[,", "\\", "\\\",,,,", ",\\\\"]', 5),
+        (r'["\\","\"","[[[["]', 4),
+        ('  ["\u00e9,,,,"]', 2),
+    ],
+)
+def test_nodes_are_counted_outside_strings(text: str, nodes: int) -> None:
+    assert decode_tagged(text, DecodeLimits(max_nodes=nodes)) == json.loads(text)
+    error = refusal(text, DecodeLimits(max_nodes=nodes - 1))
+    assert error.limit == "max_nodes"
+    assert f"more than {nodes - 1} values" in error.message
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        ("[[[1]]]", 3),
+        ("[[],[],[[]],[]]", 3),
+        ('{"a":{"b":[]},"c":{}}', 3),
+        ('["[[[[[", ["]]]", ["[\\"["]]]', 3),
+    ],
+)
+def test_depth_is_counted_outside_strings(text: str, depth: int) -> None:
+    assert decode_tagged(text, DecodeLimits(max_depth=depth)) == json.loads(text)
+    error = refusal(text, DecodeLimits(max_depth=depth - 1))
+    assert error.limit == "max_depth"
+    assert f"more than {depth - 1} deep" in error.message
+
+
+@given(VALUES)
+def test_limits_are_never_too_low(value: object) -> None:
+    """A text within its limits is not parsed into more than they say."""
+    text = json.dumps(json.loads(encode_tagged(value)))
+
+    def nodes(plain: Any) -> int:
+        if isinstance(plain, dict):
+            return 1 + sum(1 + nodes(item) for item in plain.values())
+        return 1 + sum(map(nodes, plain)) if isinstance(plain, list) else 1
+
+    count = nodes(json.loads(text))
+    decode_tagged(text, DecodeLimits(max_nodes=2 * count))
+    if count > 1:
+        assert refusal(text, DecodeLimits(max_nodes=count - 1)).limit == "max_nodes"
+
+
+@pytest.mark.parametrize("text", ["1,2,3\n" * 50, "a: [[[[[]]]]] {}" * 9, '"a" ,,,,,,,,,,,,,,,,,,'])
+def test_plain_text_has_no_nodes(text: str) -> None:
+    assert "is not JSON" in refusal(text, DecodeLimits(max_nodes=5, max_depth=2)).message
+    assert decode_tagged('",,,,,,,,,,,,,,,[[["', DecodeLimits(max_nodes=1, max_depth=1))
+
+
+def test_what_follows_a_complete_value_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log, say, whose lines begin with a bracket."""
+    monkeypatch.setattr(json_limits, "_PIECE", 6)
+    text = "[INFO] one, two, [three], {four}, five\n" * 20
+    assert "is not JSON" in refusal(text, DecodeLimits(max_nodes=9)).message
+
+
+def test_24_mb_of_empty_lists_are_refused_before_they_are_made() -> None:
+    text = "[" + "[]," * 8_000_000 + "[]]"
+    with at_most(20):
+        assert refusal(text).limit == "max_nodes"
+
+
+@pytest.mark.parametrize("pair", ["[]", '{"a":}'])
+def test_100_000_nested_lists_are_refused(pair: str) -> None:
+    text = pair[:-1] * 100_000 + "1" + pair[-1] * 100_000
+    with at_most(10):
+        assert refusal(text).limit == "max_depth"
+
+
+def test_python_may_run_out_of_stack_first() -> None:
+    text = "[" * 100_000 + "]" * 100_000
+    error = refusal(text, DecodeLimits(max_depth=200_000))
+    assert error.limit == "max_depth"
+    assert "deeper than Python's stack allows" in error.message
+
+
+def test_a_million_digits_are_refused() -> None:
+    for text in ("1" * 1_000_000, "[-" + "1" * 1_000_000 + "]"):
+        error = refusal(text)
+        assert "number that Python does not read" in error.message
+        assert error.limit == ""
+    assert decode_tagged("1" * 4000) == int("1" * 4000)
+
+
+def test_checking_a_long_text_does_not_copy_it() -> None:
+    text = '["' + "x" * (20 * MIB) + '",' + "[]," * 600 + "1]"
+    with at_most(20 + 8):  # the string itself, and one piece
+        assert len(decode_tagged(text)) == 602
+
+
+# ---- zip bombs ---------------------------------------------------------------------------------
+
+
+def bomb(mebibytes: int) -> str:
+    return array_tag(npy(header("|u1", (mebibytes * MIB,)), b"\0" * (mebibytes * MIB)))
+
+
+def test_a_zip_bomb_is_stopped_while_it_inflates() -> None:
+    text, limits = bomb(100), DecodeLimits(max_inflated_bytes=MIB)
+    with at_most(6):
+        error = refusal(text, limits)
+    assert error.limit == "max_inflated_bytes"
+    assert "max_inflated_bytes" in error.message
+    assert error.path == "$"
+
+
+def test_the_limit_is_for_all_arrays_of_a_text_together() -> None:
+    text = f"[{', '.join([bomb(1)] * 8)}]"
+    limits = DecodeLimits(max_inflated_bytes=4 * MIB)
+    with at_most(12):
+        error = refusal(text, limits)
+    assert error.limit == "max_inflated_bytes"
+    assert error.path == "$[3]"
+    assert len(decode_tagged(text)) == 8
+
+
+def test_the_limit_is_exact() -> None:
+    decode_tagged(array_tag(GOOD), DecodeLimits(max_inflated_bytes=len(GOOD)))
+    with pytest.raises(DecodeError):
+        decode_tagged(array_tag(GOOD), DecodeLimits(max_inflated_bytes=len(GOOD) - 1))
+
+
+def test_a_giant_shape_allocates_nothing() -> None:
+    text = array_tag(npy(header("<f8", (10**12,))))
+    with at_most(1):
+        refusal(text)
+
+
+def test_an_array_is_not_copied() -> None:
+    text = encode_tagged(np.zeros(2 * MIB))
+    with at_most(20 + 3):  # 16 MiB, and what a growing bytearray takes ahead
+        decode_tagged(text)
+
+
+# ---- how messages point at values --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [(3, "[3]"), ("a", ".a"), ("a b", "['a b']"), ("", "['']"), (None, "[None]")],
+)
+def test_a_step_of_a_path(key: object, text: str) -> None:
+    assert step(key) == text
+
+
+def test_everything_is_shortened() -> None:
+    assert len(step("x" * 1000)) < 80
+    assert len(shown({str(i) * 100: [[["x" * 100]]] for i in range(1000)})) < 1000
+
+
+def test_a_path_is_found_in_order() -> None:
+    root = {"a": [0, {"b": []}], "c": [[1], 2]}
+    assert find_path(root, lambda value: value == 2) == "$.c[1]"
+    assert find_path(root, lambda value: value == 1) == "$.c[0][0]"
+    assert find_path(root, lambda value: value == []) == "$.a[1].b"
+    assert find_path(root, lambda value: value is root) == "$"
+    assert find_path(root, lambda value: value == 9) == ""
