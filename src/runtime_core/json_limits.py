@@ -18,7 +18,7 @@ from runtime_core.errors import DecodeError, UsageError
 from runtime_core.value_path import shown
 
 _PIECE = 1 << 20  # characters looked at in one go: small copies, however long the text is
-_OPENS_A_CONTAINER = re.compile(r"[ \t\n\r]*[\[{]")
+_FIRST_BRACKET = re.compile(r"[ \t\n\r]*[\[{]")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # as signed bytes: one deeper, one back
 
@@ -100,10 +100,11 @@ def _check_structure(text: str, limits: DecodeLimits) -> None:
     """Refuse a text with too many nodes, or too deep."""
     if _nodes(text) < limits.max_nodes and text.count("[") + text.count("{") <= limits.max_depth:
         return
-    if not _OPENS_A_CONTAINER.match(text):
+    first = _FIRST_BRACKET.match(text)
+    if first is None:
         return  # One value at most, or no JSON at all: a long table of numbers as plain text, say.
     nodes, depth = 1, 0
-    for outline in _outlines(text):
+    for outline in _outlines(text, first.end() - 1):
         nodes += _nodes(outline)
         if nodes > limits.max_nodes:
             raise DecodeError(
@@ -127,11 +128,11 @@ def _nodes(text: str) -> int:
     return text.count(",") + text.count(":") + text.count("[") + text.count("{")
 
 
-def _outlines(text: str) -> Iterator[str]:
-    """Yield the text piece by piece, without what stands inside its strings."""
+def _outlines(text: str, start: int) -> Iterator[str]:
+    """Yield the text from `start` piece by piece, without what stands inside its strings."""
     inside, escape = 0, ""
-    for start in range(0, len(text), _PIECE):
-        piece = escape + text[start : start + _PIECE]
+    for position in range(start, len(text), _PIECE):
+        piece = escape + text[position : position + _PIECE]
         # Without pairs of backslashes, a backslash before a quote escapes it; then every quote
         # that is left begins or ends a string.
         piece = piece.replace("\\\\", "").replace('\\"', "")

@@ -10,6 +10,7 @@ import binascii
 import io
 import math
 import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from runtime_core.errors import DecodeError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_PIECE = 1 << 16  # bytes decompressed in one go
+_PIECE = 1 << 16  # bytes, of input and of output, that are decompressed in one go
 _ROW = (list, tuple)  # written alike, so that an array of tuples is read as one of more dimensions
 _MOST_DIMENSIONS = 64  # of a numpy array
 
@@ -27,28 +28,37 @@ def inflate(text: str, room: int) -> bytearray:
     """Turn base64 of zlib into bytes, at most `room` of them.
 
     Raises:
-        DecodeError: if there are more than `room`; no more than that was allocated.
+        DecodeError: if there are more than `room`; little more than that was allocated.
         ValueError: if the text is not base64, or not zlib, or cut off, or followed by more.
     """
     packed = memoryview(binascii.a2b_base64(text, strict_mode=True))
     inflater, inflated = zlib.decompressobj(), bytearray()
-    for start in range(0, len(packed), _PIECE):
-        try:
-            inflated += inflater.decompress(
-                packed[start : start + _PIECE], room + 1 - len(inflated)
-            )
-        except zlib.error as error:
-            raise ValueError(f"it is not zlib: {error}") from error
+    for piece in _decompressed(inflater, packed):
+        inflated += piece
         if len(inflated) > room:
             raise DecodeError(
                 "The arrays of the text decompress to more than max_inflated_bytes allows",
                 limit="max_inflated_bytes",
             )
-        if inflater.eof:
-            if inflater.unused_data or start + _PIECE < len(packed):
-                raise ValueError("there is more after the end of the zlib data")
-            return inflated
-    raise ValueError("its zlib data is cut off")
+    if not inflater.eof:
+        raise ValueError("its zlib data is cut off")
+    return inflated
+
+
+def _decompressed(inflater: zlib._Decompress, packed: memoryview) -> Iterator[bytes]:
+    """Yield what zlib data holds in pieces of bounded size, however well it was compressed."""
+    for start in range(0, len(packed), _PIECE):
+        rest: memoryview | bytes = packed[start : start + _PIECE]
+        full = True
+        while full or rest:
+            try:
+                piece = inflater.decompress(rest, _PIECE)
+            except zlib.error as error:
+                raise ValueError(f"it is not zlib: {error}") from error
+            yield piece
+            rest, full = inflater.unconsumed_tail, len(piece) == _PIECE
+        if inflater.unused_data:
+            raise ValueError("there is more after the end of the zlib data")
 
 
 def array_from_npy(data: bytearray) -> NDArray[Any]:

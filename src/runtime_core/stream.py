@@ -138,6 +138,8 @@ class StreamRegion:
         """The handshake is through."""
         self.connection = CONNECTION[self.connection, ConnectionSignal.OPENED]
         if self.is_active and self.exposed and not self.traits.keeps_interim:
+            if not final:
+                self.release(out)
             out.append(DeliverGap(self.subscriber, self.cursor))
         self.exposed = True
         if final:
@@ -151,20 +153,16 @@ class StreamRegion:
         self.position = end = position + len(messages)
         if end <= cursor:
             return _NO_MESSAGES
-        self.cursor = end
         self.attempts = 0
         if self.subscription is not SubscriptionState.ACTIVE:
+            self.cursor = end
             return _NO_MESSAGES
         if position < cursor:
             messages = messages[cursor - position :]
-        if not self.traits.streams_result:
-            return (Deliver(self.subscriber, cursor, messages),)
-        out: list[Command] = []
-        self.release(out)
-        if len(messages) > 1:
-            out.append(Deliver(self.subscriber, cursor, messages[:-1]))
-        self.held, self.held_mark = messages[-1], next_request
-        return tuple(out)
+        if self.traits.streams_result:
+            return self._hold_last(messages, next_request)
+        self.cursor = end
+        return (Deliver(self.subscriber, cursor, messages),)
 
     def on_ended(
         self,
@@ -241,6 +239,16 @@ class StreamRegion:
         self.end(out)
 
     # ---- parts of the above --------------------------------------------------------------------
+
+    def _hold_last(self, messages: tuple[str, ...], next_request: int) -> tuple[Command, ...]:
+        """Deliver what was held and all but the last of these, which may be the result."""
+        out: list[Command] = []
+        self.release(out)
+        if len(messages) > 1:
+            out.append(Deliver(self.subscriber, self.cursor, messages[:-1]))
+        self.cursor += len(messages)
+        self.held, self.held_mark = messages[-1], next_request
+        return tuple(out)
 
     def _last_pass(self, complete: bool, out: list[Command]) -> None:
         if self.traits.keeps_interim:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ledger import Ledger
+from ledger import Ledger, Request
 
 from runtime_core.commands import FetchFailure, FetchResult, FetchStatus, SendCancel
 from runtime_core.errors import TransportError
@@ -46,21 +46,16 @@ WAIT_IDS: dict[Need | None, int] = {Need.STATUS: 1, Need.FINAL: 2, Need.RESULT: 
 
 
 def every_event(ledger: Ledger) -> Iterator[Event]:
-    """Each event type with each number that makes a difference now."""
+    """Each event that may do something now; those that are late are in `LATE_EVENTS`."""
     yield from _told(None)
-    for number in [*ledger.requests, LATE]:
-        yield from _replies(number, ledger)
-    for connection in {ledger.connection or LATE, LATE}:
-        yield StreamOpened(connection)
-        yield StreamNotReady(connection)
-        yield StreamClosed(connection)
-        yield StreamClosed(connection, 1011, "going wrong")
-        yield StreamFailed(connection, ERROR)
-        yield InterimReceived(connection, ("m",))
-        yield InterimReceived(connection, ("m", "n"))
-    for name in TimerName:
-        for number in {ledger.timers.get(name, LATE), LATE}:
-            yield TimerFired(name, number)
+    for number, kind in ledger.requests.items():
+        if kind is FetchStatus:
+            yield from _told(number)
+        yield from _replies(number, kind)
+    if ledger.connection:
+        yield from _stream_events(ledger.connection)
+    for name, number in ledger.timers.items():
+        yield TimerFired(name, number)
     for need, wait_id in WAIT_IDS.items():
         if wait_id in ledger.waits:
             yield WaitEnded(wait_id)
@@ -68,13 +63,11 @@ def every_event(ledger: Ledger) -> Iterator[Event]:
             yield CancelRequested(wait_id)
         else:
             yield WaitStarted(wait_id, need)
-    yield WaitEnded(LATE)
     if ledger.waits:
         yield CancelRequested(next(iter(ledger.waits)))
     yield SubscriptionRequested(1)
     yield ReplayRequested(1)
     yield SubscriptionCancelled(1)
-    yield SubscriptionCancelled(LATE)
     yield ReleaseRequested()
 
 
@@ -88,20 +81,39 @@ def _told(request: int | None) -> Iterator[Event]:
     yield UnknownStatusReported("Pondering", request)
 
 
-def _replies(number: int, ledger: Ledger) -> Iterator[Event]:
-    """What a service may answer to this request, and for a late one anything."""
-    kind = ledger.requests.get(number)
-    if kind in (FetchStatus, None):
-        yield from _told(number)
-    if kind in (FetchResult, None):
+def _replies(number: int, kind: type[Request]) -> Iterator[Event]:
+    if kind is FetchResult:
         yield ResultReceived(number, "m")
         yield ResultReceived(number, "42")
-    if kind in (FetchFailure, None):
+    if kind is FetchFailure:
         yield FailureReceived(number, "why")
         yield FailureReceived(number, None, 17)
-    if kind in (SendCancel, None):
+    if kind is SendCancel:
         yield CancelAccepted(number)
         yield CancelRefused(number)
     yield RequestFailed(number, ERROR)
     yield RequestFailed(number, ERROR, retryable=True)
     yield RequestFailed(number, ERROR, retryable=True, retry_after=60.0)
+
+
+def _stream_events(connection: int) -> Iterator[Event]:
+    yield StreamOpened(connection)
+    yield StreamNotReady(connection)
+    yield StreamClosed(connection)
+    yield StreamClosed(connection, 1011, "going wrong")
+    yield StreamFailed(connection, ERROR)
+    yield InterimReceived(connection, ("m",))
+    yield InterimReceived(connection, ("m", "n"))
+
+
+LATE_EVENTS: tuple[Event, ...] = (
+    *_told(LATE),
+    *_replies(LATE, FetchResult),
+    *_replies(LATE, FetchFailure),
+    *_replies(LATE, SendCancel),
+    *_stream_events(LATE),
+    *(TimerFired(name, LATE) for name in TimerName),
+    WaitEnded(LATE),
+    SubscriptionCancelled(LATE),
+)
+"""Events of requests, connections, timers, waits and subscriptions that are no longer current."""

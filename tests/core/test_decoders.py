@@ -137,7 +137,7 @@ def test_what_has_no_decode_is_no_decoder(wrong: Any) -> None:
 
 
 def test_a_class_whose_decode_needs_an_instance_is_no_decoder() -> None:
-    with pytest.raises(UsageError, match="class Length.*pass an instance"):
+    with pytest.raises(UsageError, match=r"class Length.*pass an instance"):
         choose_decoder("vqe", DecoderRegistry(), Length)  # type: ignore[arg-type] # what is tested
 
 

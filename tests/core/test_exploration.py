@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from alphabet import every_event
+from alphabet import LATE_EVENTS, every_event
 from ledger import Ledger, step
 
 from runtime_core.events import Event
@@ -25,10 +25,14 @@ SERVICES = {
 }
 
 
+FIELDS = tuple(field.name for field in attrs.fields(JobMachine))
+PLAIN_FIELDS = tuple(name for name in FIELDS if name not in ("_waits", "_stream"))
+
+
 def copy_of(machine: JobMachine) -> JobMachine:
     twin = JobMachine(machine.job_id, machine.traits)
-    for field in attrs.fields(JobMachine):
-        setattr(twin, field.name, getattr(machine, field.name))
+    for name in FIELDS:
+        setattr(twin, name, getattr(machine, name))
     if machine._waits is not None:
         twin._waits = {number: attrs.evolve(wait) for number, wait in machine._waits.items()}
     if machine._stream is not None:
@@ -40,13 +44,10 @@ def snapshot(machine: JobMachine) -> tuple[Any, ...]:
     """Everything in the machine."""
     waits = machine._waits or {}
     return (
-        *(getattr(machine, f.name) for f in attrs.fields(JobMachine) if f.name[1:] not in SPECIAL),
+        *(getattr(machine, name) for name in PLAIN_FIELDS),
         tuple((number, wait.need, wait.wait, wait.mark) for number, wait in waits.items()),
         None if machine._stream is None else attrs.astuple(machine._stream, recurse=False),
     )
-
-
-SPECIAL = {"waits", "stream"}
 
 
 def shape(machine: JobMachine) -> tuple[Any, ...]:
@@ -101,7 +102,6 @@ def try_event(machine: JobMachine, ledger: Ledger, event: Event) -> tuple[JobMac
         assert snapshot(first) == snapshot(machine), "a refused event changed something"
     else:
         assert repr(second.receive(event)) == repr(commands)  # errors have no equality
-        assert snapshot(second) == snapshot(first)
     return first, booked
 
 
@@ -113,6 +113,7 @@ def test_every_reachable_state_with_every_event(service: str) -> None:
     pairs = 0
     while queue:
         machine, ledger = queue.popleft()
+        check_late_events(machine)
         for event in every_event(ledger):
             pairs += 1
             after, booked = try_event(machine, ledger, event)
@@ -122,6 +123,14 @@ def test_every_reachable_state_with_every_event(service: str) -> None:
                 queue.append((after, booked))
     print(service, len(seen), pairs)
     assert {state for (state, *_), _ in seen} == set(JobState)
+
+
+def check_late_events(machine: JobMachine) -> None:
+    """What is no longer current is absorbed: no command, no change."""
+    before = snapshot(machine)
+    for event in LATE_EVENTS:
+        assert machine.receive(event) == (), event
+    assert snapshot(machine) == before
 
 
 def ledger_shape(ledger: Ledger) -> tuple[Any, ...]:

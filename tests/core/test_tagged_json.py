@@ -20,13 +20,14 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from runtime_core import json_limits
 from runtime_core.errors import DecodeError, EncodeError, UsageError
 from runtime_core.json_limits import DecodeLimits
+from runtime_core.npy import inflate
 from runtime_core.tagged_json import decode_tagged, encode_tagged
 from runtime_core.value_path import find_path, shown, step
 
@@ -99,11 +100,13 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_values_round_trip(value: object) -> None:
     assert same(round_trip(value), value)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, min_side=0)))
 def test_arrays_round_trip(array: np.ndarray[Any, Any]) -> None:
     back = round_trip(array)
@@ -113,6 +116,7 @@ def test_arrays_round_trip(array: np.ndarray[Any, Any]) -> None:
     assert back.flags.writeable
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES.filter(lambda value: not isinstance(value, list)), min_size=1, max_size=5))
 def test_arrays_of_objects_round_trip(values: list[object]) -> None:
     array = np.empty(len(values), dtype=object)
@@ -138,6 +142,12 @@ def test_arrays_of_objects_round_trip(values: list[object]) -> None:
 )
 def test_arrays_of_all_kinds_round_trip(array: np.ndarray[Any, Any]) -> None:
     assert same(round_trip([array])[0], array)
+
+
+def test_a_ragged_list_is_an_array_of_lists() -> None:
+    for rows in ([[1], [2, 3]], [[1], 2], [1, [2]]):
+        back = decode_tagged(tag_text("ndarray", rows))
+        assert (back.shape, back.dtype, back.tolist()) == ((2,), object, rows)
 
 
 def test_arrays_inside_an_array_of_objects_stay_its_elements() -> None:
@@ -319,7 +329,7 @@ def test_both_versions_of_npy_are_read(version: tuple[int, int]) -> None:
         (tag_text("ndarray", base64.b64encode(PACKED[:-9]).decode()), "is cut off"),
         (tag_text("ndarray", base64.b64encode(PACKED + b"x").decode()), "more after the end"),
         (
-            tag_text("ndarray", base64.b64encode(PACKED + b"x" * 100_000).decode()),
+            tag_text("ndarray", base64.b64encode(PACKED + b"x" * 65_536).decode()),
             "more after the end",
         ),
         (array_tag(b""), r"its \.npy header does not read"),
@@ -349,6 +359,22 @@ def test_a_malformed_value_under_a_known_tag_is_an_error(text: str, words: str) 
     assert caught.value.path == "$[1]['a b']"
     assert caught.value.limit == ""
     assert caught.value.__cause__ is not None
+
+
+def test_what_follows_in_a_later_piece_is_noticed_too() -> None:
+    packed = zlib.compress(b"x" * (65_536 - 11), level=0)
+    assert len(packed) == 65_536  # ends with the first piece
+    for more, words in [(b"", r".npy header"), (b"x", "more after the end of the zlib data")]:
+        text = tag_text("ndarray", base64.b64encode(packed + more).decode())
+        assert words in refusal(text).message
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 3 * 65_536, 200_001])
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_data_of_every_size_is_inflated_whole(size: int, level: int) -> None:
+    for data in (b"\0" * size, np.random.default_rng(1).bytes(size)):
+        text = base64.b64encode(zlib.compress(data, level)).decode()
+        assert inflate(text, size) == data
 
 
 def test_nothing_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,7 +523,7 @@ def test_a_value_may_contain_another_twice() -> None:
 
 def test_a_value_that_nests_too_deeply_cannot_be_written() -> None:
     value: list[Any] = [b""]
-    for _ in range(100_000):
+    for _ in range(20_000):
         value = [value]
     with pytest.raises(EncodeError, match="no form in JSON"):
         encode_tagged(value)
@@ -522,20 +548,10 @@ def test_a_limit_is_a_positive_int(name: str, wrong: Any) -> None:
 
 def test_the_size_of_a_text_is_counted_in_bytes() -> None:
     limits = DecodeLimits(max_text_bytes=10)
-    for fits in [
-        '"12345678"',
-        '"\u00e9\u00e9\u00e9\u00e9"',
-        '"\U0001f600\U0001f600"',
-        '"\ud800ab"',
-    ]:
-        assert decode_tagged(fits, limits) == fits[1:-1]
-    for longer in [
-        '"123456789"',
-        '"\u00e9\u00e9\u00e9\u00e9a"',
-        '"\U0001f600\U0001f600a"',
-        " " * 11,
-    ]:
-        assert refusal(longer, limits).limit == "max_text_bytes"
+    for fits in ["12345678", "\u00e9" * 4, "\U0001f600" * 2, "\ud80012345"]:
+        assert decode_tagged(f'"{fits}"', limits) == fits
+    for longer in ["123456789", "\u00e9" * 4 + "a", "\U0001f600" * 2 + "a", "\ud800123456"]:
+        assert refusal(f'"{longer}"', limits).limit == "max_text_bytes"
 
 
 @pytest.fixture(params=[1, 3, 1 << 20], ids=lambda size: f"pieces of {size}")
@@ -582,6 +598,7 @@ def test_depth_is_counted_outside_strings(text: str, depth: int) -> None:
     assert f"more than {depth - 1} deep" in error.message
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_limits_are_never_too_low(value: object) -> None:
     """A text within its limits is not parsed into more than they say."""
@@ -598,10 +615,43 @@ def test_limits_are_never_too_low(value: object) -> None:
         assert refusal(text, DecodeLimits(max_nodes=count - 1)).limit == "max_nodes"
 
 
+def deepest(plain: Any) -> int:
+    if isinstance(plain, (dict, list)):
+        inner = plain.values() if isinstance(plain, dict) else plain
+        return 1 + max(map(deepest, inner), default=0)
+    return 0
+
+
+@settings(deadline=None)
+@given(VALUES, st.sampled_from([1, 2, 7]), st.sampled_from([None, 2]))
+def test_depth_is_exact_however_the_text_is_cut(
+    value: object, piece: int, space: int | None
+) -> None:
+    plain = json.loads(encode_tagged(value))
+    text, depth = " " + json.dumps(plain, indent=space), deepest(plain)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_limits, "_PIECE", piece)
+        decode_tagged(text, DecodeLimits(max_depth=depth or 1))
+        if depth > 1:
+            assert refusal(text, DecodeLimits(max_depth=depth - 1)).limit == "max_depth"
+
+
 @pytest.mark.parametrize("text", ["1,2,3\n" * 50, "a: [[[[[]]]]] {}" * 9, '"a" ,,,,,,,,,,,,,,,,,,'])
 def test_plain_text_has_no_nodes(text: str) -> None:
     assert "is not JSON" in refusal(text, DecodeLimits(max_nodes=5, max_depth=2)).message
     assert decode_tagged('",,,,,,,,,,,,,,,[[["', DecodeLimits(max_nodes=1, max_depth=1))
+
+
+@pytest.mark.usefixtures("pieces")
+def test_an_unfinished_text_is_not_json() -> None:
+    text = '[[],[],{"a'
+    assert "is not JSON" in refusal(text, DecodeLimits(max_depth=2)).message
+    assert refusal(text, DecodeLimits(max_depth=1)).limit == "max_depth"
+
+
+@pytest.mark.usefixtures("pieces")
+def test_white_space_in_front_hides_nothing() -> None:
+    assert refusal(" \t\r\n" * 10 + "[[[1]]]", DecodeLimits(max_depth=2)).limit == "max_depth"
 
 
 def test_what_follows_a_complete_value_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:

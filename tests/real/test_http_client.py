@@ -14,6 +14,7 @@ import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -148,6 +149,22 @@ def test_without_a_token_none_is_sent(served: Served) -> None:
     assert "x-access-token" not in server.received[0].headers
 
 
+def test_without_a_token_errors_are_the_same(served: Served) -> None:
+    server, _ = served(answer(404))
+    with RuntimeClient(server.url, "") as client:
+        assert "404 Not Found" in str(failure_of(lambda: client.job_get("j1")))
+
+
+def test_the_version_is_not_needed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr("adapters.http.session.version", unknown)
+    server, client = served(answer())
+    client.job_get("j1")
+    assert server.received[0].headers["user-agent"] == "runtime-core"
+
+
 def test_over_ipv6() -> None:
     try:
         server = ScriptedServer(answer(), host="::1")
@@ -194,11 +211,12 @@ def test_a_connection_is_kept_alive_after_answers_of_every_kind(served: Served) 
 
 
 def test_many_threads_share_the_connections(served: Served) -> None:
-    server, client = served(answer(body='{"id": "j1"}'), pool_size=4)
+    together = threading.Barrier(4, timeout=2)
+    server, client = served((together.wait, answer(body='{"id": "j1"}')), pool_size=4)
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: client.job_get("j1"), range(80)))
     assert answers == [{"id": "j1"}] * 80
-    assert server.connections <= 4
+    assert server.connections == 4
 
 
 def test_a_full_pool_does_not_block(served: Served) -> None:
@@ -212,8 +230,7 @@ def test_a_full_pool_does_not_block(served: Served) -> None:
 def test_a_connection_that_the_service_has_closed_is_replaced(served: Served) -> None:
     server, client = served((answer(), End.CLOSE), answer())
     client.job_get("j1")
-    deadline = threading.Event()
-    deadline.wait(0.05)
+    threading.Event().wait(0.05)  # until the end of the connection is here
     client.job_get("j1")
     assert server.connections == 2
 
@@ -405,10 +422,18 @@ def test_compressed_answers_are_read_though_nobody_asked(served: Served) -> None
 
 
 def test_the_body_of_an_error_is_read_only_so_far(served: Served) -> None:
-    _, client = served(answer(500, b"x" * (1 << 20), Content_Type="text/plain"))
+    endless = answer(500, b"x" * (64 << 10), Content_Type="text/plain", Content_Length="999999")
+    _, client = served((endless, 5.0), read_timeout=0.1)
     error = failure_of(lambda: client.job_get("j1"))
     assert error.status_code == 500
+    assert "xxx..." in str(error)
     assert len(str(error)) < 500
+
+
+def test_an_error_whose_body_breaks_off_is_that_error(served: Served) -> None:
+    _, client = served((answer(503, "{", Retry_After="3", Content_Length="9"), End.CLOSE))
+    error = failure_of(lambda: client.job_get("j1"))
+    assert (error.status_code, error.retryable, error.retry_after) == (503, True, 3.0)
 
 
 # ---- networks ------------------------------------------------------------------------------

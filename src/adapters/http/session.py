@@ -109,12 +109,11 @@ class HttpSession:
                 preload_content=False,
             )
             # What interrupts the reading, Ctrl-C too, leaves an answer half read: its connection
-            # must not carry another request. After a whole answer both calls do nothing.
+            # must not carry another request. A whole answer has given its connection back already.
             try:
                 return self._read(request, response)
             finally:
                 response.close()
-                response.release_conn()
         except exceptions.ClosedPoolError as error:
             raise UsageError("This client is closed: make a new one.") from error
         except exceptions.HTTPError as error:
