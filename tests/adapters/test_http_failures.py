@@ -102,8 +102,8 @@ def test_what_the_service_says_is_found(body: object, words: str) -> None:
         ("text/plain", b"\xff", "\N{REPLACEMENT CHARACTER}"),
         ("Text/HTML; charset=utf-8", b"<html>", "an HTML page"),
         ("", b"", ""),
-        ("application/json", b"[" * 60_000, "[" * 297 + "..."),
-        ("application/json", b'{"message": "' + b"x" * 1000 + b'"}', "x" * 297 + "..."),
+        ("application/json", b"[" * 60_000, "[" * 295 + "[...]"),
+        ("application/json", b'{"message": "' + b"x" * 1000 + b'"}', "x" * 295 + "[...]"),
         ("application/json", b'{"error":' * 7000 + b"1" + b"}" * 7000, None),
     ],
 )

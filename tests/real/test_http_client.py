@@ -155,6 +155,14 @@ def test_without_a_token_errors_are_the_same(served: Served) -> None:
         assert "404 Not Found" in str(failure_of(lambda: client.job_get("j1")))
 
 
+def test_a_program_may_come_as_bytes_and_without_a_spec(served: Served) -> None:
+    server, client = served(answer(body='{"id": "p1"}'))
+    assert client.program_create("n", b"code", max_execution_time=60) == {"id": "p1"}
+    body = json.loads(server.received[0].body)
+    assert body["data"] == "Y29kZQ=="
+    assert "spec" not in body
+
+
 def test_the_version_is_not_needed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(_: str) -> str:
         raise PackageNotFoundError
@@ -214,8 +222,9 @@ def test_many_threads_share_the_connections(served: Served) -> None:
     together = threading.Barrier(4, timeout=2)
     server, client = served((together.wait, answer(body='{"id": "j1"}')), pool_size=4)
     with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(lambda _: client.job_get("j1"), range(80)))
-    assert answers == [{"id": "j1"}] * 80
+        for _ in range(10):
+            answers = list(threads.map(lambda _: client.job_get("j1"), range(4)))
+            assert answers == [{"id": "j1"}] * 4
     assert server.connections == 4
 
 
@@ -426,7 +435,7 @@ def test_the_body_of_an_error_is_read_only_so_far(served: Served) -> None:
     _, client = served((endless, 5.0), read_timeout=0.1)
     error = failure_of(lambda: client.job_get("j1"))
     assert error.status_code == 500
-    assert "xxx..." in str(error)
+    assert "xxx[...]" in str(error)
     assert len(str(error)) < 500
 
 

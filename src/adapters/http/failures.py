@@ -123,7 +123,7 @@ def shortened(text: str, limit: int = 300) -> str:
     """Bring a text of unknown size to one printable line of at most `limit` characters."""
     line = " ".join(text[: 4 * limit].split())
     line = "".join(letter if letter.isprintable() else "?" for letter in line)
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+    return line if len(line) <= limit else f"{line[: limit - 5]}[...]"
 
 
 def _words(value: object) -> str:

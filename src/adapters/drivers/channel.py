@@ -1,0 +1,313 @@
+"""One connection on the shared loop: connecting, TLS, reading, writing, keep-alive, closing.
+
+What the bytes mean is the `StreamProtocol`'s business; what to do about events, the machine's.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from adapters.drivers.shared_loop import SharedLoop, Timer
+from adapters.drivers.workers import WorkerPool
+from adapters.transport import StreamEndpoint
+from runtime_core.errors import TransportError
+from runtime_core.events import (
+    StreamClosed,
+    StreamEvent,
+    StreamFailed,
+    StreamNotReady,
+    StreamOpened,
+)
+
+READ_BYTES = 256 * 1024
+"""How much is read at a time."""
+WRITE_LIMIT = 1024 * 1024
+"""How much may wait to be written; only a peer that floods us with pings gets that far."""
+OPEN_TIMEOUT = 30.0
+"""Seconds for name look-up, connection, TLS and handshake together."""
+PING_INTERVAL = 20.0
+"""Seconds of silence after which the peer is asked for a sign of life, and as many more after
+which it is taken for dead."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds that the peer has to answer our close."""
+
+Address: TypeAlias = tuple[int, int, int, str, Any]
+Listener: TypeAlias = Callable[[Sequence[StreamEvent]], None]
+
+_LAST = (StreamNotReady, StreamClosed, StreamFailed)
+_BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Channel(Protocol):
+    """One connection. All methods are called on the loop."""
+
+    def pause(self) -> None:
+        """Read no more from the socket; the peer's keep-alive is not judged meanwhile."""
+        ...
+
+    def resume(self) -> None:
+        """Read again."""
+        ...
+
+    def close(self) -> None:
+        """Close in an orderly way, in the background; tell nothing any more."""
+        ...
+
+
+class SocketChannel:
+    """A connection over TCP, with or without TLS. Lives on the loop's thread."""
+
+    def __init__(
+        self,
+        loop: SharedLoop,
+        workers: WorkerPool,
+        connection: int,
+        endpoint: StreamEndpoint,
+        listener: Listener,
+    ) -> None:
+        self._loop = loop
+        self._connection = connection
+        self._endpoint = endpoint
+        self._protocol = endpoint.protocol
+        self._listener: Listener | None = listener
+        self._socket: socket.socket | None = None
+        self._addresses: list[Address] = []
+        self._outgoing = bytearray()
+        self._step = self._on_connected
+        self._paused = False
+        self._heard = False
+        self._pinged = False
+        self._deadline: Timer | None = loop.call_later(OPEN_TIMEOUT, self._on_open_timeout)
+        # Name resolution blocks and cannot be interrupted: never on the loop.
+        workers.submit(self._resolve)
+
+    def __repr__(self) -> str:
+        return f"<SocketChannel {self._connection} to {self._where}>"
+
+    @property
+    def _where(self) -> str:
+        return f"{self._endpoint.host}:{self._endpoint.port}"
+
+    # ---- connecting ----------------------------------------------------------------------------
+
+    def _resolve(self) -> None:
+        """On a worker: look the host up."""
+        try:
+            found = socket.getaddrinfo(
+                self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM
+            )
+        except (OSError, UnicodeError) as error:
+            failure = error
+            self._loop.call_soon(lambda: self._fail(f"its name was not found: {failure}", failure))
+            return
+        self._loop.call_soon(lambda: self._connect(found))
+
+    def _connect(self, addresses: Sequence[Address]) -> None:
+        if self._deadline is None:
+            return  # closed meanwhile
+        self._addresses = list(addresses)
+        self._try_next(OSError(errno.EADDRNOTAVAIL, "it has no address"))
+
+    def _try_next(self, last: OSError) -> None:
+        """Connect to the next address; the last error tells why if there is none."""
+        self._drop_socket()
+        if not self._addresses:
+            self._fail(f"no connection: {last}", last)
+            return
+        family, kind, protocol, _, address = self._addresses.pop(0)
+        try:
+            self._socket = socket.socket(family, kind, protocol)
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            code = self._socket.connect_ex(address)
+        except OSError as error:
+            self._try_next(error)
+            return
+        if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            self._try_next(OSError(code, errno.errorcode.get(code, "unknown error")))
+            return
+        self._step = self._on_connected
+        self._watch(selectors.EVENT_WRITE)
+
+    def _on_connected(self) -> None:
+        assert self._socket is not None
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._try_next(OSError(code, errno.errorcode.get(code, "unknown error")))
+            return
+        if self._endpoint.tls is None:
+            self._on_secured()
+            return
+        self._socket = self._endpoint.tls.wrap_socket(
+            self._socket, server_hostname=self._endpoint.host, do_handshake_on_connect=False
+        )
+        self._step = self._on_handshake
+        self._on_handshake()
+
+    def _on_handshake(self) -> None:
+        assert isinstance(self._socket, ssl.SSLSocket)
+        try:
+            self._socket.do_handshake()
+        except ssl.SSLWantReadError:
+            self._watch(selectors.EVENT_READ)
+        except ssl.SSLWantWriteError:
+            self._watch(selectors.EVENT_WRITE)
+        except OSError as error:
+            self._fail(f"the TLS handshake failed: {error}", error)
+        else:
+            self._on_secured()
+
+    def _on_secured(self) -> None:
+        self._step = self._on_ready
+        self._protocol.start()
+        self._flush()
+
+    # ---- reading and writing -------------------------------------------------------------------
+
+    def _on_ready(self) -> None:
+        if self._socket is not None:
+            self._flush()
+        if self._socket is not None and not self._paused:
+            self._read()
+
+    def _read(self) -> None:
+        assert self._socket is not None
+        more = True
+        while more and self._socket is not None and not self._paused:
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except _BLOCKED:
+                return
+            except OSError as error:
+                self._fail(f"the connection broke: {error}", error)
+                return
+            self._heard = True
+            # What TLS has decrypted already is not seen by the selector.
+            more = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        events = self._protocol.receive(data)
+        self._flush()
+        if self._listener is None:
+            ended = not data or any(isinstance(event, _LAST) for event in events)
+        else:
+            for event in events:
+                if isinstance(event, StreamOpened):
+                    self._set_deadline(PING_INTERVAL, self._on_quiet)
+            ended = any(isinstance(event, _LAST) for event in events)
+            if events:
+                self._listener(events)
+        if ended:
+            self._end()
+
+    def _flush(self) -> None:
+        if self._socket is None:
+            return
+        self._outgoing += self._protocol.data_to_send()
+        try:
+            while self._outgoing:
+                sent = self._socket.send(self._outgoing)
+                del self._outgoing[:sent]
+        except _BLOCKED:
+            pass
+        except OSError as error:
+            # What the peer said before it broke off may still be there to be read.
+            self._outgoing.clear()
+            if self._listener is None:
+                self._end()
+                return
+            self._set_deadline(CLOSE_TIMEOUT, lambda: self._fail(f"it broke off: {error}", error))
+        if len(self._outgoing) > WRITE_LIMIT:
+            self._fail("it sends more pings than it takes answers", None)
+            return
+        self._watch(self._mask())
+
+    def _mask(self) -> int:
+        mask = 0 if self._paused else selectors.EVENT_READ
+        return mask | selectors.EVENT_WRITE if self._outgoing else mask
+
+    def _watch(self, mask: int) -> None:
+        if self._socket is not None:
+            self._loop.watch(self._socket, mask, lambda _: self._step())
+
+    # ---- the channel ---------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """See `Channel`."""
+        self._paused = True
+        self._rewatch()
+
+    def resume(self) -> None:
+        """See `Channel`."""
+        self._paused = False
+        self._heard = True
+        self._rewatch()
+        if isinstance(self._socket, ssl.SSLSocket) and self._step == self._on_ready:
+            self._read()
+
+    def _rewatch(self) -> None:
+        if self._step == self._on_ready:
+            self._watch(self._mask())
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self._listener = None
+        self._paused = False
+        if self._socket is None or self._step != self._on_ready:
+            self._end()
+            return
+        self._protocol.close()
+        self._set_deadline(CLOSE_TIMEOUT, self._end)
+        self._flush()
+
+    # ---- the time ------------------------------------------------------------------------------
+
+    def _set_deadline(self, delay: float, task: Callable[[], None]) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(delay, task)
+
+    def _on_open_timeout(self) -> None:
+        if self._step == self._on_ready:
+            # A refusal may have stopped in the middle of its body: it still says what it is.
+            self._take(b"")
+        self._fail(f"it did not open within {OPEN_TIMEOUT:g} s", None)
+
+    def _on_quiet(self) -> None:
+        if self._pinged and not self._heard and not self._paused:
+            self._fail(f"it gave no sign of life for {2 * PING_INTERVAL:g} s", None)
+            return
+        self._pinged = not self._heard
+        self._heard = False
+        self._set_deadline(PING_INTERVAL, self._on_quiet)
+        self._protocol.ping()
+        self._flush()
+
+    # ---- the end -------------------------------------------------------------------------------
+
+    def _fail(self, what: str, cause: Exception | None) -> None:
+        listener = self._listener
+        self._end()
+        if listener is not None:
+            error = TransportError(f"The stream from {self._where} failed: {what}.", retryable=True)
+            error.__cause__ = cause
+            listener((StreamFailed(self._connection, error),))
+
+    def _end(self) -> None:
+        self._listener = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._drop_socket()
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None:
+            self._loop.watch(self._socket, 0, lambda _: None)
+            self._socket.close()
+            self._socket = None

@@ -1,0 +1,178 @@
+"""What a job's driver needs of the world, and the one of this process that gives it."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from adapters.drivers.channel import Channel, SocketChannel
+from adapters.drivers.shared_loop import SharedLoop, Task
+from adapters.drivers.workers import WorkerPool
+from adapters.transport import StreamEndpoint
+from runtime_core.events import StreamEvent
+
+JITTER = 0.1
+"""By how much of itself a delay of the machine is made longer at random, at most."""
+
+
+class TimerHandle(Protocol):
+    """A timer that can be disarmed."""
+
+    def cancel(self) -> None:
+        """See to it that the timer does not fire."""
+        ...
+
+
+class Reactor(Protocol):
+    """Where machines live: their loop, their clock, their threads and their sockets."""
+
+    def now(self) -> float:
+        """The time in seconds, on a monotonic clock."""
+        ...
+
+    def call_soon(self, task: Task) -> None:
+        """Run a task on the loop, after those that were given before. From every thread."""
+        ...
+
+    def call_later(self, delay: float, task: Task) -> TimerHandle:
+        """Run a task on the loop after `delay` seconds. Only on the loop."""
+        ...
+
+    def jittered(self, delay: float) -> float:
+        """A delay, made a little longer at random, so that many jobs do not ask at once."""
+        ...
+
+    def run_request(self, task: Task) -> None:
+        """Run a task that blocks, on a thread for requests. From every thread."""
+        ...
+
+    def run_callback(self, task: Task) -> None:
+        """Run a task of the user's, on a thread for callbacks. From every thread."""
+        ...
+
+    def open_channel(
+        self,
+        connection: int,
+        endpoint: StreamEndpoint,
+        listener: Callable[[Sequence[StreamEvent]], None],
+    ) -> Channel:
+        """Open a connection; its events go to the listener, on the loop. Only on the loop."""
+        ...
+
+    def wait(self, signal: threading.Event, deadline: float | None) -> bool:
+        """Block the caller until the signal is set (True) or the deadline has passed (False)."""
+        ...
+
+    def adopt(self, child: Forkable) -> None:
+        """Tell this one in the child of a fork that its threads are gone."""
+        ...
+
+
+class Forkable(Protocol):
+    """Something that has to start afresh in the child of a fork."""
+
+    def after_fork(self) -> None:
+        """All threads and sockets of the parent are gone."""
+        ...
+
+
+class SharedReactor:
+    """The reactor of the process: one loop, a few workers for requests and for callbacks.
+
+    All its threads are daemons and end by themselves when there is nothing to do.
+    """
+
+    def __init__(self) -> None:
+        self._children: weakref.WeakSet[Forkable] = weakref.WeakSet()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._loop = SharedLoop("runtime-loop")
+        self._requests = WorkerPool("runtime-request", self._later)
+        self._callbacks = WorkerPool("runtime-callback", self._later)
+
+    def _later(self, delay: float, task: Task) -> None:
+        loop = self._loop
+        loop.call_soon(lambda: _drop(loop.call_later(delay, task)))
+
+    def now(self) -> float:
+        """See `Reactor`."""
+        return self._loop.now()
+
+    def call_soon(self, task: Task) -> None:
+        """See `Reactor`."""
+        self._loop.call_soon(task)
+
+    def call_later(self, delay: float, task: Task) -> TimerHandle:
+        """See `Reactor`."""
+        return self._loop.call_later(delay, task)
+
+    def jittered(self, delay: float) -> float:
+        """See `Reactor`."""
+        return delay * (1 + JITTER * random.random())  # noqa: S311 - spreads load, keeps no secret
+
+    def run_request(self, task: Task) -> None:
+        """See `Reactor`."""
+        self._requests.submit(task)
+
+    def run_callback(self, task: Task) -> None:
+        """See `Reactor`."""
+        self._callbacks.submit(task)
+
+    def open_channel(
+        self,
+        connection: int,
+        endpoint: StreamEndpoint,
+        listener: Callable[[Sequence[StreamEvent]], None],
+    ) -> Channel:
+        """See `Reactor`."""
+        return SocketChannel(self._loop, self._requests, connection, endpoint, listener)
+
+    def wait(self, signal: threading.Event, deadline: float | None) -> bool:
+        """See `Reactor`."""
+        if deadline is None:
+            return signal.wait()
+        return signal.wait(max(0.0, deadline - self.now()))
+
+    def adopt(self, child: Forkable) -> None:
+        """See `Reactor`."""
+        self._children.add(child)
+
+    # ---- fork ----------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Wait for a moment in which no machine is in the middle of a step."""
+        self._loop.turn.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._loop.turn.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start afresh, and let every job know."""
+        self._loop.turn.release()
+        self._loop.forget()
+        self._begin()
+        for child in tuple(self._children):
+            child.after_fork()
+
+
+def _drop(_: object) -> None:
+    """Take a value that nobody needs."""
+
+
+_shared = SharedReactor()
+os.register_at_fork(
+    before=_shared.before_fork,
+    after_in_parent=_shared.after_fork_in_parent,
+    after_in_child=_shared.after_fork_in_child,
+)
+
+
+def shared_reactor() -> SharedReactor:
+    """The reactor of this process; no thread runs before it is used."""
+    return _shared

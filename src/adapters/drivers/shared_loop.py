@@ -1,0 +1,195 @@
+"""The background loop: one daemon thread that owns timers, sockets and the machines of jobs.
+
+It is started when there is something to do and ends by itself a second after there is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+logger = logging.getLogger(__name__)
+
+Task: TypeAlias = Callable[[], None]
+Ready: TypeAlias = Callable[[int], None]
+"""What is called with the mask of `selectors` when a socket is ready."""
+
+LINGER = 1.0
+"""Seconds without anything to do after which the thread ends."""
+
+
+class Timer:
+    """A task that runs later, unless it is cancelled. Belongs to the loop's thread."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task) -> None:
+        self.task: Task | None = task
+
+    def cancel(self) -> None:
+        """See to it that the task does not run."""
+        self.task = None
+
+
+class SharedLoop:
+    """Runs tasks, timers and socket handlers on one thread, one after the other.
+
+    `call_soon` may be called from every thread; everything else only from a task on the loop.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._calls: deque[Task] = deque()
+        self._thread: threading.Thread | None = None
+        self._wake_fd: socket.socket | None = None
+        self._awake = False
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._count = itertools.count()
+        self._selector: selectors.BaseSelector | None = None
+        self.turn = threading.Lock()
+        """Held while tasks run, so that a fork can wait for a moment in which none does."""
+
+    # ---- from every thread ---------------------------------------------------------------------
+
+    def call_soon(self, task: Task) -> None:
+        """Run a task on the loop, after those that were given before."""
+        with self._lock:
+            self._calls.append(task)
+            if self._thread is None:
+                self._start()
+            elif not self._awake:
+                self._awake = True
+                self._wake()
+
+    def now(self) -> float:
+        """The time in seconds, on a monotonic clock."""
+        return time.monotonic()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is there."""
+        return self._thread is not None
+
+    # ---- on the loop ---------------------------------------------------------------------------
+
+    def call_later(self, delay: float, task: Task) -> Timer:
+        """Run a task after `delay` seconds."""
+        timer = Timer(task)
+        heapq.heappush(self._timers, (self.now() + delay, next(self._count), timer))
+        return timer
+
+    def watch(self, sock: socket.socket, mask: int, ready: Ready) -> None:
+        """Call `ready` whenever the socket is ready for what `mask` says; 0 stops that."""
+        assert self._selector is not None
+        known = sock.fileno() in self._selector.get_map()
+        if mask and known:
+            self._selector.modify(sock, mask, ready)
+        elif mask:
+            self._selector.register(sock, mask, ready)
+        elif known:
+            self._selector.unregister(sock)
+
+    # ---- the thread ----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        wake, self._wake_fd = socket.socketpair()
+        wake.setblocking(False)
+        self._wake_fd.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(wake, selectors.EVENT_READ, None)
+        self._awake = True
+        self._thread = threading.Thread(target=self._run, args=(wake,), name=self._name, daemon=True)
+        self._thread.start()
+
+    def _wake(self) -> None:
+        assert self._wake_fd is not None
+        with contextlib.suppress(BlockingIOError):  # it is full of wake-ups already
+            self._wake_fd.send(b"\0")
+
+    def _run(self, wake: socket.socket) -> None:
+        assert self._selector is not None
+        selector = self._selector
+        idle_until = self.now() + LINGER
+        while True:
+            ready = selector.select(self._timeout(idle_until))
+            with self.turn:
+                self._drain(wake)
+                for key, mask in ready:
+                    if key.data is not None and key.fd in selector.get_map():
+                        self._guard(lambda key=key, mask=mask: key.data(mask))
+                self._run_calls()
+                self._run_timers()
+            if self._timers or len(selector.get_map()) > 1 or ready:
+                idle_until = self.now() + LINGER
+            elif self.now() >= idle_until and self._stop(wake):
+                return
+
+    def _timeout(self, idle_until: float) -> float | None:
+        if self._calls:
+            return 0.0
+        while self._timers and self._timers[0][2].task is None:
+            heapq.heappop(self._timers)
+        if self._timers:
+            return max(0.0, self._timers[0][0] - self.now())
+        assert self._selector is not None
+        return None if len(self._selector.get_map()) > 1 else max(0.0, idle_until - self.now())
+
+    def _drain(self, wake: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while len(wake.recv(4096)) == 4096:
+                pass
+        with self._lock:
+            self._awake = False
+
+    def _run_calls(self) -> None:
+        for _ in range(len(self._calls)):
+            self._guard(self._calls.popleft())
+
+    def _run_timers(self) -> None:
+        now = self.now()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if timer.task is not None:
+                self._guard(timer.task)
+
+    def _guard(self, task: Task) -> None:
+        # All jobs of the process live on this thread: a mistake in the handling of one of them
+        # must not end the others.
+        try:
+            task()
+        except Exception:
+            logger.exception("a task on the background loop failed")
+
+    def _stop(self, wake: socket.socket) -> bool:
+        """End the thread, unless something came in at the last moment."""
+        with self._lock:
+            if self._calls:
+                return False
+            assert self._wake_fd is not None
+            assert self._selector is not None
+            self._selector.close()
+            wake.close()
+            self._wake_fd.close()
+            self._thread = None
+            return True
+
+    def forget(self) -> None:
+        """In the child of a fork: let go of everything, since the thread is not there."""
+        if self._selector is not None and self._thread is not None:
+            for key in tuple(self._selector.get_map().values()):
+                with contextlib.suppress(OSError):
+                    socket.close(key.fd)
+            self._selector.close()
+        if self._wake_fd is not None:
+            self._wake_fd.close()
+        self.__init__(self._name)  # type: ignore[misc]

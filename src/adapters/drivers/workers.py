@@ -1,0 +1,105 @@
+"""Daemon threads for what blocks: requests, name look-ups, the user's callbacks.
+
+Not `concurrent.futures`, whose threads are joined when the interpreter ends: a request that hangs
+would keep it from ending.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+LINGER = 1.0
+"""Seconds without a task after which a thread ends."""
+
+PATIENCE = 0.1
+"""Seconds that a task waits for a thread before one more is started."""
+
+
+class WorkerPool:
+    """Runs tasks on a few threads: two while tasks return quickly, more only while some hang.
+
+    All methods may be called from every thread.
+
+    Args:
+        name: what the threads are called.
+        steady: how many threads there are at most while tasks return quickly.
+        limit: how many there are at most while some hang; further tasks wait.
+        check_later: calls a function after some seconds; so the pool itself needs no thread that
+            watches the others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        check_later: Callable[[float, Callable[[], None]], None],
+        steady: int = 2,
+        limit: int = 32,
+    ) -> None:
+        self._name = name
+        self._check_later = check_later
+        self._steady = steady
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._checking = False
+
+    @property
+    def size(self) -> int:
+        """How many threads there are now."""
+        return self._threads
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Run a task, after those that were given before it have been started."""
+        with self._changed:
+            self._tasks.append(task)
+            if len(self._tasks) <= self._idle:
+                self._changed.notify()
+                return
+            if self._threads < self._steady:
+                self._start()
+                return
+            if self._checking or self._threads >= self._limit:
+                return
+            self._checking = True
+        self._check_later(PATIENCE, self._check)
+
+    def _check(self) -> None:
+        """A while ago all threads were busy: if tasks still wait, start one more."""
+        with self._changed:
+            self._checking = len(self._tasks) > self._idle and self._threads < self._limit
+            if not self._checking:
+                return
+            self._start()
+        self._check_later(PATIENCE, self._check)
+
+    def _start(self) -> None:
+        self._threads += 1
+        threading.Thread(target=self._run, name=self._name, daemon=True).start()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            # Tasks report their own failures; what comes here is a mistake of ours, or a
+            # SystemExit in somebody's callback. Neither may cost a thread.
+            try:
+                task()
+            except BaseException:
+                logger.exception("a task of %s failed", self._name)
+            del task
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._changed:
+            while not self._tasks:
+                self._idle += 1
+                told = self._changed.wait(LINGER)
+                self._idle -= 1
+                if not told and not self._tasks:
+                    self._threads -= 1
+                    return None
+            return self._tasks.popleft()
