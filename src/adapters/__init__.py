@@ -1,1 +1,31 @@
-"""What touches the world: transports, drivers, service dialects, and the jobs on top."""
+"""What touches the world: transports, drivers, service dialects, and the jobs on top.
+
+Start with `RuntimeService`: `RuntimeService.local()` runs programs on this machine,
+`RuntimeService(url, access_token)` speaks with a service somewhere else. Its `run` gives a
+`RuntimeJob`.
+"""
+
+from adapters.drivers.inbox import Gap
+from adapters.drivers.subscriber import InterimResults
+from adapters.http.client import RuntimeClient
+from adapters.http.transport import ApiClient, ClientTransport, StreamSource
+from adapters.job import InterimCallback, RuntimeJob
+from adapters.service import RuntimeService
+from adapters.transport import StreamEndpoint, StreamProtocol, Transport
+from adapters.websocket.client import RuntimeWebsocketClient
+
+__all__ = [
+    "ApiClient",
+    "ClientTransport",
+    "Gap",
+    "InterimCallback",
+    "InterimResults",
+    "RuntimeClient",
+    "RuntimeJob",
+    "RuntimeService",
+    "RuntimeWebsocketClient",
+    "StreamEndpoint",
+    "StreamProtocol",
+    "StreamSource",
+    "Transport",
+]

@@ -193,16 +193,14 @@ class SocketChannel:
 
     def _take(self, data: bytes) -> None:
         events = self._protocol.receive(data)
-        self._flush()
+        ended = any(isinstance(event, _LAST) for event in events)
+        if any(isinstance(event, StreamOpened) for event in events):
+            self._set_deadline(PING_INTERVAL, self._on_quiet)
         if self._listener is None:
-            ended = not data or any(isinstance(event, _LAST) for event in events)
-        else:
-            for event in events:
-                if isinstance(event, StreamOpened):
-                    self._set_deadline(PING_INTERVAL, self._on_quiet)
-            ended = any(isinstance(event, _LAST) for event in events)
-            if events:
-                self._listener(events)
+            ended = ended or not data
+        elif events:
+            self._listener(events)
+        self._flush()
         if ended:
             self._end()
 
@@ -216,13 +214,14 @@ class SocketChannel:
                 del self._outgoing[:sent]
         except _BLOCKED:
             pass
-        except OSError as error:
+        except OSError:
             # What the peer said before it broke off may still be there to be read.
             self._outgoing.clear()
             if self._listener is None:
                 self._end()
                 return
-            self._set_deadline(CLOSE_TIMEOUT, lambda: self._fail(f"it broke off: {error}", error))
+            broken = error
+            self._set_deadline(CLOSE_TIMEOUT, lambda: self._fail(f"it broke: {broken}", broken))
         if len(self._outgoing) > WRITE_LIMIT:
             self._fail("it sends more pings than it takes answers", None)
             return

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,9 @@ class SharedLoop:
         self._selector = selectors.DefaultSelector()
         self._selector.register(wake, selectors.EVENT_READ, None)
         self._awake = True
-        self._thread = threading.Thread(target=self._run, args=(wake,), name=self._name, daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(wake,), name=self._name, daemon=True
+        )
         self._thread.start()
 
     def _wake(self) -> None:
@@ -126,7 +129,7 @@ class SharedLoop:
                 self._drain(wake)
                 for key, mask in ready:
                     if key.data is not None and key.fd in selector.get_map():
-                        self._guard(lambda key=key, mask=mask: key.data(mask))
+                        self._guard(partial(key.data, mask))
                 self._run_calls()
                 self._run_timers()
             if self._timers or len(selector.get_map()) > 1 or ready:

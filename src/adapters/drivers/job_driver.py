@@ -1,0 +1,397 @@
+"""Carries out what one job's machine orders, on a reactor.
+
+The machine is touched on the reactor's loop only, so no lock is needed, and a Ctrl-C in the
+caller's thread cannot tear a step of it apart. A caller hands an event over and waits: for the
+machine's refusal, or for the end of its wait.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+import attrs
+
+from adapters.drivers.channel import Channel
+from adapters.drivers.inbox import Batch, End, Gap, Mark
+from adapters.drivers.reactor import Reactor, TimerHandle
+from adapters.drivers.subscriber import Subscriber
+from adapters.transport import Transport
+from runtime_core.commands import (
+    CloseStream,
+    Command,
+    Deliver,
+    DeliverGap,
+    EndSubscription,
+    EndWait,
+    FetchFailure,
+    FetchResult,
+    FetchStatus,
+    OpenStream,
+    Report,
+    RequestCommand,
+    SendCancel,
+    StartTimer,
+    StopTimer,
+)
+from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
+from runtime_core.events import (
+    CancelRequested,
+    Event,
+    ReplayRequested,
+    RequestFailed,
+    StreamEvent,
+    StreamFailed,
+    SubscriptionCancelled,
+    SubscriptionRequested,
+    TimerFired,
+    TimerName,
+    WaitEnded,
+    WaitStarted,
+)
+from runtime_core.machine import JobMachine
+
+logger = logging.getLogger(__name__)
+
+REQUEST_DEADLINE = 90.0
+"""Seconds after which a short request is given up, even if its answer keeps dripping in. Results
+may be large, and are bounded by the caller's timeout alone."""
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """Somebody who blocks until the machine ends their wait."""
+
+    ended: threading.Event = attrs.Factory(threading.Event)
+    """Set when the wait is over."""
+    delivered: threading.Event = attrs.Factory(threading.Event)
+    """Set when, besides, everything delivered before is through its callback."""
+    error: Exception | None = None
+    """What is to be raised."""
+
+    def end(self, error: Exception | None) -> None:
+        """Wake who blocks."""
+        self.error = error
+        self.ended.set()
+
+
+class JobDriver:
+    """Runs one `JobMachine` on a reactor. Every method may be called from every thread."""
+
+    def __init__(self, machine: JobMachine, transport: Transport, reactor: Reactor) -> None:
+        self.machine = machine
+        self._transport = transport
+        self._reactor = reactor
+        self._numbers = itertools.count(1)
+        self._waiters: dict[int, Waiter] = {}
+        self._subscriber: Subscriber | None = None
+        self._subscription = 0
+        self._timers: dict[TimerName, tuple[TimerFired, TimerHandle]] = {}
+        self._deadlines: dict[int, TimerHandle] = {}
+        self._requests: set[int] = set()
+        self._channel: Channel | None = None
+        self._connection = 0
+        self._paused = False
+        self._held_timer: TimerFired | None = None
+        self._closed = False
+        self._lost: list[Event] = []
+        reactor.adopt(self)
+
+    # ---- for callers ---------------------------------------------------------------------------
+
+    def post(self, event: Event) -> None:
+        """Hand an event over; return at once."""
+        self._reactor.call_soon(lambda: self._receive(event))
+
+    def wait(
+        self,
+        make_event: Callable[[int], WaitStarted | CancelRequested],
+        deadline: float | None,
+        *,
+        callbacks: bool = False,
+    ) -> bool:
+        """Start a wait and block until the machine ends it; False if the deadline passed first.
+
+        With `callbacks`, what was delivered before the end is waited for too, but the result
+        counts: if only that is late, this returns True at the deadline.
+
+        Raises:
+            RuntimeCoreError: what the machine ended the wait with, or its refusal.
+        """
+        number = next(self._numbers)
+        waiter = Waiter()
+        ended = False
+        try:
+            self._reactor.call_soon(lambda: self._start_wait(make_event(number), number, waiter))
+            ended = self._reactor.wait(waiter.ended, deadline)
+        finally:
+            if not ended:  # the deadline, or Ctrl-C
+                self._reactor.call_soon(lambda: self._end_wait(number))
+        if not ended:
+            return False
+        if waiter.error is not None:
+            raise waiter.error
+        if callbacks:
+            self._reactor.wait(waiter.delivered, deadline)
+        return True
+
+    def subscribe(
+        self,
+        make_event: Callable[[int], SubscriptionRequested | ReplayRequested],
+        subscriber: Subscriber,
+    ) -> int:
+        """Start a subscription; return its number once the machine has taken it.
+
+        Raises:
+            RuntimeInvalidStateError: if the machine refuses it.
+        """
+        number = next(self._numbers)
+        waiter = Waiter()
+        event = make_event(number)
+        self._reactor.call_soon(lambda: self._subscribe(event, subscriber, waiter))
+        self._reactor.wait(waiter.ended, None)
+        if waiter.error is not None:
+            raise waiter.error
+        return number
+
+    def unsubscribe(self, number: int | None = None) -> None:
+        """End a subscription, by default the present one; nothing more is delivered to it."""
+        self._reactor.call_soon(lambda: self._unsubscribe(number))
+
+    def pause(self) -> None:
+        """Read no more from the socket, since the subscriber has enough to do."""
+        self._reactor.call_soon(lambda: self._pause(True))
+
+    def resume(self) -> None:
+        """Read from the socket again."""
+        self._reactor.call_soon(lambda: self._pause(False))
+
+    def close(self) -> None:
+        """Let go of everything; who waits gets a `UsageError`. The job itself goes on."""
+        self._reactor.call_soon(self._close)
+
+    # ---- on the loop: callers ------------------------------------------------------------------
+
+    def _start_wait(
+        self, event: WaitStarted | CancelRequested, number: int, waiter: Waiter
+    ) -> None:
+        if self._closed:
+            waiter.end(_closed_error(self.machine.job_id))
+            return
+        self._catch_up()
+        self._waiters[number] = waiter
+        try:
+            self._receive(event)
+        except RuntimeInvalidStateError as refusal:
+            del self._waiters[number]
+            waiter.end(refusal)
+
+    def _end_wait(self, number: int) -> None:
+        if self._waiters.pop(number, None) is not None:
+            self._receive(WaitEnded(number))
+
+    def _subscribe(
+        self,
+        event: SubscriptionRequested | ReplayRequested,
+        subscriber: Subscriber,
+        waiter: Waiter,
+    ) -> None:
+        if self._closed:
+            waiter.end(_closed_error(self.machine.job_id))
+            return
+        self._catch_up()
+        before = self._subscriber, self._subscription
+        self._subscriber, self._subscription = subscriber, event.subscription
+        try:
+            self._receive(event)
+        except RuntimeInvalidStateError as refusal:
+            self._subscriber, self._subscription = before
+            waiter.end(refusal)
+            return
+        waiter.end(None)
+
+    def _unsubscribe(self, number: int | None) -> None:
+        if self._subscriber is not None and number in (None, self._subscription):
+            self._subscriber.drop()
+            self._receive(SubscriptionCancelled(self._subscription))
+
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused
+        if self._channel is not None:
+            (self._channel.pause if paused else self._channel.resume)()
+        if not paused and self._held_timer is not None:
+            event, self._held_timer = self._held_timer, None
+            self._receive(event)
+
+    def _close(self) -> None:
+        self._unsubscribe(None)
+        self._closed = True
+        for handle in (*(t for _, t in self._timers.values()), *self._deadlines.values()):
+            handle.cancel()
+        self._timers.clear()
+        self._deadlines.clear()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        for waiter in self._waiters.values():
+            waiter.end(_closed_error(self.machine.job_id))
+        self._waiters.clear()
+
+    # ---- on the loop: the machine --------------------------------------------------------------
+
+    def _receive(self, event: Event) -> None:
+        if self._closed:
+            return
+        for command in self.machine.receive(event):
+            self._carry_out(command)
+
+    def _receive_stream(self, events: Sequence[StreamEvent]) -> None:
+        for event in events:
+            self._receive(event)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Deliver(messages=messages):
+                self._put(Batch(messages))
+            case FetchStatus() | FetchResult() | FetchFailure() | SendCancel():
+                self._request(command)
+            case StartTimer(name, number, delay):
+                self._stop_timer(name)
+                fire = TimerFired(name, number)
+                delay = self._reactor.jittered(delay)
+                handle = self._reactor.call_later(delay, lambda: self._fire(fire))
+                self._timers[name] = fire, handle
+            case StopTimer(name):
+                self._stop_timer(name)
+            case OpenStream():
+                self._open(command)
+            case CloseStream():
+                if self._channel is not None:
+                    self._channel.close()
+                    self._channel = None
+            case DeliverGap(after=after):
+                self._put(Gap(after))
+            case EndSubscription(error=error):
+                self._put(End(error))
+            case EndWait(wait_id, error):
+                self._wake(wait_id, error)
+            case Report(text=text):
+                logger.warning(text)
+            case _:
+                assert_never(command)
+
+    def _put(self, item: Batch | Gap | End) -> None:
+        if self._subscriber is not None:  # it is None for what a fork has ended
+            self._subscriber.put(item)
+
+    def _wake(self, number: int, error: Exception | None) -> None:
+        waiter = self._waiters.pop(number, None)
+        if waiter is None:
+            return
+        waiter.end(error)
+        if self._subscriber is None:
+            waiter.delivered.set()
+        else:
+            self._subscriber.put(Mark(waiter.delivered.set))
+
+    # ---- on the loop: timers -------------------------------------------------------------------
+
+    def _stop_timer(self, name: TimerName) -> None:
+        self._held_timer = None if name is TimerName.STREAM else self._held_timer
+        if name in self._timers:
+            self._timers.pop(name)[1].cancel()
+
+    def _fire(self, event: TimerFired) -> None:
+        if event.name is TimerName.STREAM and self._paused and self._channel is not None:
+            # The drain deadline: it is we who do not read, so the service is not late.
+            self._held_timer = event
+            return
+        self._timers.pop(event.name, None)
+        self._receive(event)
+
+    # ---- on the loop: requests -----------------------------------------------------------------
+
+    def _request(self, command: RequestCommand) -> None:
+        number = command.request
+        self._requests.add(number)
+        if not isinstance(command, FetchResult | FetchFailure):
+            self._deadlines[number] = self._reactor.call_later(
+                REQUEST_DEADLINE, lambda: self._abandon(number)
+            )
+        self._reactor.run_request(lambda: self._perform(command))
+
+    def _perform(self, command: RequestCommand) -> None:
+        """On a worker: do the request; whatever happens, the machine hears of it once."""
+        reply: Event = RequestFailed(
+            command.request, TransportError("The request was interrupted.", retryable=True), True
+        )
+        try:
+            reply = self._transport.perform(self.machine.job_id, command)
+        except Exception as error:
+            failure = TransportError(f"The transport failed: {error}")
+            failure.__cause__ = error
+            reply = RequestFailed(command.request, failure)
+        finally:
+            self._reactor.call_soon(lambda: self._reply(command.request, reply))
+
+    def _reply(self, number: int, reply: Event) -> None:
+        self._requests.discard(number)
+        deadline = self._deadlines.pop(number, None)
+        if deadline is not None:
+            deadline.cancel()
+        self._receive(reply)
+
+    def _abandon(self, number: int) -> None:
+        message = f"The service did not answer within {REQUEST_DEADLINE:g} s."
+        error = TransportError(message, retryable=True)
+        self._reply(number, RequestFailed(number, error, retryable=True))
+
+    # ---- on the loop: the stream ---------------------------------------------------------------
+
+    def _open(self, command: OpenStream) -> None:
+        self._connection = command.connection
+        try:
+            endpoint = self._transport.stream(self.machine.job_id, command)
+        except Exception as error:
+            event = StreamFailed(command.connection, error)
+            self._reactor.call_soon(lambda: self._receive(event))
+            return
+        self._channel = self._reactor.open_channel(
+            command.connection, endpoint, self._receive_stream
+        )
+        if self._paused:
+            self._channel.pause()
+
+    # ---- fork ----------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the parent's subscription and waits end, its requests failed.
+
+        The machine hears of that when the child first uses it: most children never do, and should
+        start no thread.
+        """
+        error = TransportError("The process was forked while this was under way.", retryable=True)
+        lost: list[Event] = [SubscriptionCancelled(self._subscription)]
+        lost += [WaitEnded(number) for number in self._waiters]
+        lost += [RequestFailed(number, error, True) for number in sorted(self._requests)]
+        lost += [event for event, _ in self._timers.values()]
+        if self._channel is not None:
+            lost.append(StreamFailed(self._connection, error))
+        self._lost += lost
+        self._waiters.clear()
+        self._requests.clear()
+        self._timers.clear()
+        self._deadlines.clear()
+        self._subscriber = self._channel = self._held_timer = None
+        self._paused = False
+
+    def _catch_up(self) -> None:
+        while self._lost:
+            self._receive(self._lost.pop(0))
+
+
+def _closed_error(job_id: str) -> UsageError:
+    return UsageError(f"The object of job {job_id} is closed; the job itself goes on.")

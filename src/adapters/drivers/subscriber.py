@@ -1,0 +1,196 @@
+"""Who gets interim results: a callback on the callback threads, or an iterator in the caller's."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, Self
+
+from adapters.drivers.inbox import Batch, End, Gap, Inbox, Item, Mark
+from adapters.drivers.reactor import Reactor
+
+logger = logging.getLogger(__name__)
+
+
+class Subscriber(Protocol):
+    """Takes what the machine delivers, in order. All methods are called on the loop."""
+
+    def put(self, item: Item) -> None:
+        """Take one item; must not block."""
+        ...
+
+    def drop(self) -> None:
+        """The subscriber wants nothing more: forget what it has not got yet."""
+        ...
+
+
+class CallbackSubscriber:
+    """Calls the user's callback for each message, one after the other, never on the loop.
+
+    Args:
+        reactor: whose callback threads are used.
+        inbox: what waits for the callback.
+        receive: decodes one message and calls the user's callback with it.
+        on_gap: the user's callback for gaps, if there is one.
+        on_end: called once at the end, with the exception of the callback, or with the error that
+            ended the subscription early, or with None.
+        on_failure: called when the callback has failed, to end the subscription.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        inbox: Inbox,
+        receive: Callable[[str], object],
+        on_gap: Callable[[Gap], object] | None,
+        on_end: Callable[[Exception | None], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._inbox = inbox
+        self._receive = receive
+        self._on_gap = on_gap
+        self._on_end = on_end
+        self._on_failure = on_failure
+        self._dropped = False
+        self._runner: int | None = None
+        self.delivered = 0
+        """The cursor of what was delivered: how many calls of the callback have returned."""
+
+    @property
+    def is_current_thread(self) -> bool:
+        """Whether the caller is this subscriber's callback."""
+        return self._runner == threading.get_ident()
+
+    def put(self, item: Item) -> None:
+        """See `Subscriber`."""
+        if self._inbox.put(item):
+            self._reactor.run_callback(self._run)
+
+    def drop(self) -> None:
+        """See `Subscriber`."""
+        self._dropped = True
+
+    def _run(self) -> None:
+        """Handle one item. Others may have to be handled in between, so this is not a loop."""
+        item = self._inbox.peek()
+        assert item is not None
+        self._runner = threading.get_ident()
+        try:
+            self._handle(item)
+        except Exception as error:
+            # The user's code: its failure is theirs to see, and must not end the job's watch.
+            logger.exception("the callback for interim results failed; no more are delivered")
+            self._dropped = True
+            self._on_end(error)
+            self._on_failure()
+        finally:
+            self._runner = None
+            if self._inbox.take():
+                self._reactor.run_callback(self._run)
+
+    def _handle(self, item: Item) -> None:
+        match item:
+            case Mark(reached):
+                reached()
+            case End(error):
+                if not self._dropped or error is not None:
+                    self._on_end(error)
+            case Gap():
+                if self._on_gap is not None and not self._dropped:
+                    self._on_gap(item)
+            case Batch(messages):
+                for message in messages:
+                    if self._dropped:
+                        return
+                    self._receive(message)
+                    self.delivered += 1
+
+
+class InterimResults(Iterator[Any]):
+    """The interim results of a job, decoded, as they come; `Gap` where some may be missing.
+
+    Ends when the stream is complete. Made by `RuntimeJob.interim_results`; used by one thread.
+    `close()` it, or use it in a `with`, if you leave before the end.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        decode: Callable[[str], Any],
+        cancel: Callable[[], None],
+        on_full: Callable[[], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._decode = decode
+        self._cancel = cancel
+        self._inbox = Inbox(on_full, on_room)
+        self._arrived = threading.Event()
+        self._batch: tuple[str, ...] = ()
+        self._next = 0
+        self._ended = False
+
+    def put(self, item: Item) -> None:
+        """See `Subscriber`."""
+        if isinstance(item, Mark):
+            item.reached()  # who iterates is at no one's service: nobody waits for them
+            return
+        self._inbox.put(item)
+        self._arrived.set()
+
+    def drop(self) -> None:
+        """See `Subscriber`."""
+
+    def __next__(self) -> Any:
+        """Wait for the next interim result.
+
+        Raises:
+            StopIteration: when the stream is complete.
+            DecodeError: if an interim result does not decode; nothing more follows then.
+            ServiceError: if the stream cannot be had to its end.
+        """
+        while not self._ended:
+            if self._next < len(self._batch):
+                message = self._batch[self._next]
+                self._next += 1
+                return self._decoded(message)
+            self._reactor.wait(self._arrived, None)
+            self._arrived.clear()
+            item = self._inbox.peek()
+            if item is None:
+                continue
+            if self._inbox.take():
+                self._arrived.set()
+            match item:
+                case Batch(messages):
+                    self._batch, self._next = messages, 0
+                case Gap():
+                    return item
+                case End(error):
+                    self._ended = True
+                    if error is not None:
+                        raise error
+                case Mark():
+                    pass
+        raise StopIteration
+
+    def _decoded(self, message: str) -> Any:
+        try:
+            return self._decode(message)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the stream; the job goes on."""
+        if not self._ended:
+            self._ended = True
+            self._cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,491 @@
+"""`RuntimeJob`: a job of a runtime service, as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+import attrs
+
+from adapters.drivers.inbox import Gap, Inbox
+from adapters.drivers.job_driver import JobDriver
+from adapters.drivers.reactor import Reactor, shared_reactor
+from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
+from adapters.http.transport import ApiClient, ClientTransport
+from adapters.services.ibm_legacy import TRAITS, as_promised, created_at
+from adapters.websocket.client import RuntimeWebsocketClient
+from runtime_core.cancel import CancelOutcome
+from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
+from runtime_core.documents import JobDocument, read_job
+from runtime_core.errors import (
+    JobTimeoutError,
+    RuntimeJobCancelledError,
+    RuntimeJobFailureError,
+    ServiceError,
+    UsageError,
+)
+from runtime_core.events import (
+    CancelRequested,
+    Event,
+    Need,
+    ReleaseRequested,
+    ReplayRequested,
+    SubscriptionRequested,
+    WaitStarted,
+)
+from runtime_core.machine import JobMachine
+from runtime_core.states import JobState
+from runtime_core.tagged_json import decode_tagged
+
+T = TypeVar("T")
+
+InterimCallback = Callable[[str, Any], object]
+"""Gets the job's id and a decoded interim result."""
+
+
+class RuntimeJob:
+    """A job of a runtime service: its state, its interim results, its result.
+
+    Any number of threads may use one job at the same time. Constructing one asks the service for
+    nothing, unless a `user_callback` is given, which starts a stream as `stream_results` does.
+    Leaving a wait with Ctrl-C, closing the object or ending the program leaves the job running.
+
+    Args:
+        backend: where the job runs; given back by `backend()` as it is.
+        api_client: does the requests, for instance a `RuntimeClient`; anything with `job_get`,
+            `job_results` and `job_cancel` will do. It is not closed by this object.
+        ws_client: knows the streams, for instance a `RuntimeWebsocketClient`; None if the service
+            has none: then everything but streaming works, by polling.
+        job_id: the job, as its service names it.
+        program_id: what the job runs; chooses the decoder of its results.
+        params: the inputs of the job; None if they are not known here.
+        creation_date: when it was submitted: a datetime, or ISO 8601 text, UTC if it says no
+            offset.
+        user_callback: gets the interim results: job id and decoded interim result.
+        result_decoder: decodes results and interim results where a call names no other decoder.
+        decoders: the decoders of programs, where neither names one.
+        on_unknown_status: what a status word that nobody knows is taken for; None raises
+            `UnknownStatusError` to whoever waits.
+        initial: what the service said of the job's state a moment ago, as an event.
+        reactor: where the job lives; by default the shared loop of the process.
+
+    Raises:
+        RuntimeInvalidStateError: if a `user_callback` is given and the service has no streams.
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        api_client: ApiClient,
+        ws_client: RuntimeWebsocketClient | None,
+        job_id: str,
+        program_id: str,
+        params: Mapping[str, Any] | None = None,
+        creation_date: str | datetime | None = None,
+        user_callback: InterimCallback | None = None,
+        result_decoder: Decoder[Any] = ResultDecoder,
+        *,
+        decoders: DecoderRegistry | None = None,
+        on_unknown_status: JobState | None = None,
+        initial: Event | None = None,
+        reactor: Reactor | None = None,
+    ) -> None:
+        self._backend = backend
+        self._api_client = api_client
+        self._job_id = job_id
+        self._program_id = program_id
+        self._params = None if params is None else dict(params)
+        self._creation_date = _local_time(creation_date)
+        self._document: JobDocument | None = None
+        self._decoders = DecoderRegistry() if decoders is None else decoders
+        self._result_decoder = result_decoder
+        choose_decoder(program_id, self._decoders, None, result_decoder)  # refuses what is none
+        transport = _transport(api_client, ws_client, on_unknown_status)
+        machine = JobMachine(job_id, transport.traits)
+        if initial is not None:
+            machine.receive(initial)
+        self._machine = machine
+        self._reactor = shared_reactor() if reactor is None else reactor
+        self._driver = JobDriver(machine, transport, self._reactor)
+        self._values: list[tuple[Decoder[Any], Any]] = []
+        self._values_lock = threading.Lock()
+        self._subscriber: CallbackSubscriber | None = None
+        self._stream_error: Exception | None = None
+        if user_callback is not None:
+            self.stream_results(user_callback)
+
+    # ---- what the job is -----------------------------------------------------------------------
+
+    def job_id(self) -> str:
+        """The id of the job, as its service names it."""
+        return self._job_id
+
+    def backend(self) -> Any:
+        """Where the job runs, as it was given."""
+        return self._backend
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The inputs of the job; a copy. Asks the service once if they were not given.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        if self._params is None:
+            self._params = decode_inputs(self._asked())
+        return dict(self._params)
+
+    @property
+    def program_id(self) -> str:
+        """What the job runs."""
+        return self._program_id
+
+    @property
+    def creation_date(self) -> datetime | None:
+        """When the job was submitted, in local time; None if the service does not tell.
+
+        Asks the service once if it was not given.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        if self._creation_date is None:
+            self._creation_date = _local_time(self._asked().created)
+        return self._creation_date
+
+    def _asked(self) -> JobDocument:
+        if self._document is None:
+            self._document = as_promised(read_job, self._api_client.job_get(self._job_id))
+        return self._document
+
+    def __repr__(self) -> str:
+        state = self._machine.state.name if self._machine.confirmed else "not asked yet"
+        return f"<RuntimeJob {self._job_id!r} of {self._program_id!r}: {state}>"
+
+    # ---- its state -----------------------------------------------------------------------------
+
+    def status(self) -> JobState:
+        """Ask the service for the state; a final one is known and not asked for again.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+            UnknownStatusError: if it says a word that nobody knows.
+        """
+        if not self._machine.state.is_final:
+            self._driver.wait(lambda number: WaitStarted(number, Need.STATUS), None)
+        return self._machine.state
+
+    def in_final_state(self) -> bool:
+        """Ask the service whether the job has ended. Raises what `status` does."""
+        return self.status().is_final
+
+    def wait_for_final_state(self, timeout: float | None = None, wait: float = 5) -> None:
+        """Wait until the job has ended, in whatever way.
+
+        Where the service has streams, their end is the hint; polling is the proof. Failures that
+        may pass are tried again.
+
+        Args:
+            timeout: seconds, for everything that this does; None waits without end, 0 returns only
+                if it is known already.
+            wait: the longest time in seconds between two polls.
+
+        Raises:
+            JobTimeoutError: if the job has not ended when the timeout passes; it goes on.
+            TransportError: if the service refuses to tell.
+            UnknownStatusError: if it says a word that nobody knows.
+        """
+        deadline = self._deadline(timeout)
+        _check_wait(wait)
+        if self._machine.state.is_final:
+            return
+        if timeout == 0 or not self._driver.wait(
+            lambda number: WaitStarted(number, Need.FINAL, wait), deadline
+        ):
+            raise self._timed_out("its end", timeout)
+
+    # ---- its result ----------------------------------------------------------------------------
+
+    @overload
+    def result(
+        self, timeout: float | None = ..., wait: float = ..., decoder: None = ...
+    ) -> Any: ...
+
+    @overload
+    def result(
+        self, timeout: float | None = ..., wait: float = ..., *, decoder: Decoder[T]
+    ) -> T: ...
+
+    @overload
+    def result(self, timeout: float | None, wait: float, decoder: Decoder[T]) -> T: ...
+
+    def result(
+        self,
+        timeout: float | None = None,
+        wait: float = 5,
+        decoder: Decoder[Any] | None = None,
+    ) -> Any:
+        """Wait for the result and decode it; when it returns, interim callbacks have caught up.
+
+        Each decoder's value is kept: the same object comes back the next time.
+
+        Args:
+            timeout: seconds, for everything that this does; None waits without end, 0 returns only
+                what is here already.
+            wait: the longest time in seconds between two polls.
+            decoder: decodes the result; by default the job's own, or the registered one.
+
+        Raises:
+            RuntimeJobFailureError: if the job failed.
+            RuntimeJobCancelledError: if it was cancelled.
+            JobTimeoutError: if the result is not here when the timeout passes; the job goes on.
+            TransportError: if the service refuses to tell.
+            UnknownStatusError: if it says a word that nobody knows.
+            DecodeError: if the result does not decode; another decoder may be tried.
+        """
+        deadline = self._deadline(timeout)
+        _check_wait(wait)
+        chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
+        text = self._known_result()
+        if text is None:
+            text = self._fetched_result(timeout, deadline, wait)
+        return self._decoded(chosen, text)
+
+    def _known_result(self) -> str | None:
+        """The text of the result if it is here; raises if it is known that there is none."""
+        machine = self._machine
+        if machine.state is JobState.CANCELLED:
+            raise RuntimeJobCancelledError(self._job_id)
+        failure = machine.failure
+        if failure is not None:
+            raise RuntimeJobFailureError(self._job_id, failure.reason, failure.reason_code)
+        return machine.result_text
+
+    def _fetched_result(self, timeout: float | None, deadline: float | None, wait: float) -> str:
+        try:
+            here = timeout != 0 and self._driver.wait(
+                lambda number: WaitStarted(number, Need.RESULT, wait),
+                deadline,
+                callbacks=not self._is_in_callback,
+            )
+        except ServiceError as error:
+            if self._machine.state is JobState.ERROR:
+                # That it failed is known, and what the caller asked for; only the reason is not.
+                raise RuntimeJobFailureError(self._job_id) from error
+            raise
+        text = self._known_result() if here else None
+        if text is None:
+            raise self._timed_out("its result", timeout)
+        return text
+
+    def _decoded(self, decoder: Decoder[Any], text: str) -> Any:
+        with self._values_lock:
+            for known, value in self._values:
+                if known is decoder:
+                    return value
+        value = decoder.decode(text)
+        with self._values_lock:
+            for known, first in self._values:
+                if known is decoder:
+                    return first  # another thread was quicker: both get the same object
+            self._values.append((decoder, value))
+        return value
+
+    def release_result(self) -> None:
+        """Give the memory of the result back; `result()` fetches and decodes it again."""
+        with self._values_lock:
+            self._values.clear()
+        self._driver.post(ReleaseRequested())
+
+    def error_message(self) -> str | None:
+        """Ask why the job failed; None if it has not failed, or the service does not tell.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+            UnknownStatusError: if it says a word that nobody knows.
+        """
+        if self.status() is not JobState.ERROR:
+            return None
+        if self._machine.failure is None:
+            self._driver.wait(lambda number: WaitStarted(number, Need.RESULT), None)
+        failure = self._machine.failure
+        return None if failure is None else failure.reason
+
+    def logs(self) -> str:
+        """Ask the service for what the job wrote to its log; empty if there is none.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+            UsageError: if the `api_client` has no `job_logs`.
+        """
+        job_logs = getattr(self._api_client, "job_logs", None)
+        if job_logs is None:
+            raise UsageError(f"{type(self._api_client).__name__} has no job_logs")
+        return str(job_logs(self._job_id))
+
+    # ---- cancelling it -------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Ask the service to cancel the job; returns when it has said that it will.
+
+        The job's state changes only on the service's word: wait for it, or see `cancel_outcome`.
+
+        Raises:
+            RuntimeInvalidStateError: if the job has ended.
+            TransportError: if it is not known whether the wish has arrived.
+        """
+        self._driver.wait(CancelRequested, None)
+
+    def cancel_outcome(self) -> CancelOutcome | None:
+        """What became of the last `cancel`; None if there was none, or it is not decided yet."""
+        return self._machine.cancel_outcome
+
+    # ---- interim results -----------------------------------------------------------------------
+
+    def stream_results(
+        self,
+        callback: InterimCallback,
+        decoder: Decoder[Any] | None = None,
+        *,
+        on_gap: Callable[[str, Gap], object] | None = None,
+    ) -> None:
+        """Have a callback called with each interim result, in order, from the first one on.
+
+        Calls are made one after the other on a background thread. An exception in the callback,
+        or an interim result that does not decode, ends the stream and nothing else: see
+        `stream_error`.
+
+        Args:
+            callback: gets the job's id and the decoded interim result.
+            decoder: decodes interim results; by default as for `result`.
+            on_gap: gets the job's id and a `Gap` where interim results may be missing, which only
+                happens with services that do not keep them.
+
+        Raises:
+            RuntimeInvalidStateError: if the job has ended, is streamed already, or its service has
+                no streams.
+        """
+        chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
+        job_id = self._job_id
+        inbox = Inbox(self._driver.pause, self._driver.resume)
+        subscriber = CallbackSubscriber(
+            self._reactor,
+            inbox,
+            lambda text: callback(job_id, chosen.decode(text)),
+            None if on_gap is None else lambda gap: on_gap(job_id, gap),
+            self._on_stream_end,
+            self._driver.unsubscribe,
+        )
+        self._driver.subscribe(SubscriptionRequested, subscriber)
+        self._stream_error = None
+        self._subscriber = subscriber
+
+    def cancel_result_streaming(self) -> None:
+        """End the stream, also while it reconnects; nothing happens if there is none.
+
+        A callback that is running is not interrupted; no further one is called.
+        """
+        self._driver.unsubscribe()
+
+    def interim_results(self, decoder: Decoder[Any] | None = None) -> InterimResults:
+        """Give an iterator over the decoded interim results, from the first one on, as they come.
+
+        It ends when the stream is complete. A `Gap` stands where interim results may be missing,
+        which only happens with services that do not keep them. Also works on a job that has ended,
+        if its service keeps them.
+
+        Raises:
+            RuntimeInvalidStateError: if the job is streamed already, its service has no streams,
+                or the job has ended and its service keeps no interim results.
+        """
+        chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
+        results = InterimResults(
+            self._reactor,
+            chosen.decode,
+            self._driver.unsubscribe,
+            self._driver.pause,
+            self._driver.resume,
+        )
+        self._driver.subscribe(ReplayRequested, results)
+        self._subscriber = None
+        return results
+
+    def stream_error(self) -> Exception | None:
+        """Why the last stream ended early: the callback's exception, or the service's failure.
+
+        None if there was none, it goes on, or it ended as it should.
+        """
+        return self._stream_error
+
+    def _on_stream_end(self, error: Exception | None) -> None:
+        if error is not None:
+            self._stream_error = error
+
+    @property
+    def _is_in_callback(self) -> bool:
+        return self._subscriber is not None and self._subscriber.is_current_thread
+
+    # ---- the object ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of the job, which goes on: streams and waits of this object end.
+
+        What is known stays known. May be repeated.
+        """
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        if timeout is None:
+            return None
+        if math.isnan(timeout) or timeout < 0:
+            raise ValueError(f"timeout is in seconds, 0 or more, or None: not {timeout!r}")
+        return self._reactor.now() + timeout
+
+    def _timed_out(self, action: str, timeout: float | None) -> JobTimeoutError:
+        return JobTimeoutError(self._job_id, action, timeout or 0.0, self._machine.state)
+
+
+def _check_wait(wait: float) -> None:
+    if math.isnan(wait) or wait < 0:
+        raise ValueError(f"wait is in seconds, 0 or more: not {wait!r}")
+
+
+def _local_time(moment: str | datetime | None) -> datetime | None:
+    if moment is None or moment == "":
+        return None
+    # A time that says no offset is the service's, in UTC.
+    known = created_at(moment if isinstance(moment, str) else moment.isoformat())
+    return known.astimezone()
+
+
+def _transport(
+    api_client: ApiClient,
+    ws_client: RuntimeWebsocketClient | None,
+    on_unknown_status: JobState | None,
+) -> ClientTransport:
+    traits = TRAITS if ws_client is None else ws_client.traits
+    if on_unknown_status is not None:
+        traits = attrs.evolve(traits, on_unknown_status=on_unknown_status)
+    return ClientTransport(api_client, ws_client, traits)
+
+
+def decode_inputs(document: JobDocument) -> dict[str, Any]:
+    """The inputs in a job's document, which are sent as tagged JSON, as values."""
+    inputs: dict[str, Any] = decode_tagged(json.dumps(document.params))
+    return inputs

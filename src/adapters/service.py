@@ -1,0 +1,290 @@
+"""`RuntimeService`: where jobs are submitted and found again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from adapters.http.client import RuntimeClient
+from adapters.job import InterimCallback, RuntimeJob, decode_inputs
+from adapters.services.ibm_legacy import as_promised, status_event
+from adapters.websocket.client import RuntimeWebsocketClient
+from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
+from runtime_core.documents import JobDocument, read_job, read_job_page
+from runtime_core.errors import UsageError
+from runtime_core.events import JobQueued, UnknownStatusReported
+from runtime_core.states import JobState
+
+if TYPE_CHECKING:
+    from adapters.local.process import LocalServiceProcess
+
+_OPTIONS = frozenset({"backend_name", "image", "log_level"})
+
+
+class RuntimeService:
+    """A runtime service: submits programs as jobs, and finds jobs again.
+
+    Thread-safe. `close()` it, or use it in a `with`: that closes its connections; jobs made by it
+    can then no longer ask, and go on at the service.
+
+    Args:
+        url: where the service is.
+        access_token: the token that it wants to see.
+        decoders: the decoders of programs, for all jobs of this service.
+        resume: what its streams do on a reconnect, see `RuntimeWebsocketClient`.
+        streams_result: whether its streams carry the final result too, see there.
+        on_unknown_status: what a status word that nobody knows is taken for; None raises
+            `UnknownStatusError` to whoever waits.
+        ca_certs: a PEM file of the authorities to trust; None for the system's.
+
+    Raises:
+        ValueError: if `url` is not one of a service, or `access_token` cannot be sent.
+        OSError: if `ca_certs` cannot be read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        access_token: str,
+        *,
+        decoders: DecoderRegistry | None = None,
+        resume: str = "live",
+        streams_result: bool | None = None,
+        on_unknown_status: JobState | None = None,
+        ca_certs: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._client = RuntimeClient(url, access_token, ca_certs=ca_certs)
+        self._streams = RuntimeWebsocketClient(
+            url,
+            access_token,
+            resume=resume,
+            streams_result=streams_result,
+            tls=self._client.tls,
+        )
+        self._decoders = DecoderRegistry() if decoders is None else decoders
+        self._on_unknown_status = on_unknown_status
+        self._local: LocalServiceProcess | None = None
+
+    @classmethod
+    def local(cls, *, workers: int | None = None, decoders: DecoderRegistry | None = None) -> Self:
+        """Start a service on this machine, which ends with this object or this process.
+
+        Args:
+            workers: how many jobs run at a time; None for one for each core.
+            decoders: the decoders of programs.
+
+        Raises:
+            ServiceError: if it does not come up, or the extra `local` is not installed.
+        """
+        from adapters.local.process import LocalServiceProcess
+
+        process = LocalServiceProcess.start(workers)
+        try:
+            service = cls(process.url, process.access_token, decoders=decoders, resume="offset")
+        except BaseException:
+            process.close()
+            raise
+        service._local = process
+        return service
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._client.url
+
+    def __repr__(self) -> str:
+        return f"<RuntimeService {self.url}>"
+
+    # ---- jobs ----------------------------------------------------------------------------------
+
+    def run(
+        self,
+        program_id: str,
+        options: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        callback: InterimCallback | None = None,
+        result_decoder: Decoder[Any] = ResultDecoder,
+    ) -> RuntimeJob:
+        """Submit a job.
+
+        Args:
+            program_id: the program to run.
+            options: `backend_name`, `image` and `log_level`, each if wanted.
+            inputs: what the program's `main` gets as keyword arguments.
+            callback: gets the interim results: job id and decoded interim result.
+            result_decoder: decodes the job's results.
+
+        Raises:
+            UsageError: if there is an unknown option.
+            EncodeError: if the inputs cannot be written as tagged JSON.
+            TransportError: if the service did not take the job, or did not say so. The message
+                says whether it may have arrived; it is never submitted again behind your back.
+        """
+        chosen = dict(options or {})
+        unknown = sorted(map(str, chosen.keys() - _OPTIONS))
+        if unknown:
+            raise UsageError(
+                f"unknown options {', '.join(unknown)}: there are {', '.join(sorted(_OPTIONS))}"
+            )
+        given = dict(inputs or {})
+        backend = chosen.get("backend_name")
+        answer = self._client.program_run(
+            program_id,
+            backend,
+            given,
+            image=chosen.get("image") or "",
+            log_level=chosen.get("log_level"),
+        )
+        return self._job(
+            backend,
+            answer["id"],
+            program_id,
+            given,
+            created=answer.get("created"),
+            callback=callback,
+            result_decoder=result_decoder,
+            initial=JobQueued(),
+        )
+
+    def job(self, job_id: str) -> RuntimeJob:
+        """Find a job again.
+
+        Raises:
+            TransportError: if the service does not know it (status 404), or cannot be asked.
+        """
+        return self._found(as_promised(read_job, self._client.job_get(job_id)))
+
+    def jobs(
+        self,
+        limit: int = 10,
+        skip: int = 0,
+        pending: bool | None = None,
+        program_id: str | None = None,
+    ) -> list[RuntimeJob]:
+        """Find jobs, the newest first.
+
+        Args:
+            limit: how many at most.
+            skip: how many of the newest to leave out.
+            pending: only those that have not ended (True), only those that have (False), or both.
+            program_id: only jobs of this program.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        page = self._client.jobs_get(limit, skip, pending, program_id)
+        return [self._found(document) for document in as_promised(read_job_page, page).jobs]
+
+    # ---- programs ------------------------------------------------------------------------------
+
+    def upload_program(
+        self, data: str | os.PathLike[str], metadata: Mapping[str, Any] | str | os.PathLike[str]
+    ) -> str:
+        """Upload a program and give its id.
+
+        Args:
+            data: the source, or the path of a file with it. Text with a line break is source.
+            metadata: a dict, or the path of a JSON file, with `name` and, if wanted,
+                `description`, `max_execution_time` (seconds), `is_public` and `spec`.
+
+        Raises:
+            UsageError: if the metadata lack a name, or a file cannot be read.
+            TransportError: if the service did not take it (status 409: it has one of that name).
+        """
+        facts = dict(metadata) if isinstance(metadata, Mapping) else _read_metadata(metadata)
+        if not isinstance(facts.get("name"), str) or not facts["name"]:
+            raise UsageError("the metadata of a program need a name: {'name': ..., ...}")
+        answer = self._client.program_create(
+            facts["name"],
+            _read_source(data),
+            max_execution_time=facts.get("max_execution_time", 3600),
+            description=facts.get("description", ""),
+            is_public=facts.get("is_public", False),
+            spec=facts.get("spec"),
+        )
+        return str(answer["id"])
+
+    # ---- the object ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections, and end the service if `local` has started it."""
+        self._client.close()
+        if self._local is not None:
+            self._local.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _found(self, document: JobDocument) -> RuntimeJob:
+        said = status_event({"status": document.status})
+        known = not isinstance(said, UnknownStatusReported)
+        return self._job(
+            document.backend,
+            document.id,
+            document.program_id,
+            decode_inputs(document),
+            created=document.created,
+            initial=said if known else None,
+        )
+
+    def _job(
+        self,
+        backend: Any,
+        job_id: str,
+        program_id: str,
+        inputs: Mapping[str, Any],
+        *,
+        created: Any = None,
+        callback: InterimCallback | None = None,
+        result_decoder: Decoder[Any] = ResultDecoder,
+        initial: Any = None,
+    ) -> RuntimeJob:
+        return RuntimeJob(
+            backend,
+            self._client,
+            self._streams,
+            job_id,
+            program_id,
+            inputs,
+            created,
+            callback,
+            result_decoder,
+            decoders=self._decoders,
+            on_unknown_status=self._on_unknown_status,
+            initial=initial,
+        )
+
+
+def _read_source(data: str | os.PathLike[str]) -> str:
+    if isinstance(data, str) and "\n" in data:
+        return data
+    return _read_file(data, "the program")
+
+
+def _read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        facts = json.loads(_read_file(path, "the metadata"))
+    except ValueError as error:
+        raise UsageError(f"the metadata in {os.fspath(path)} are not JSON: {error}") from error
+    if not isinstance(facts, dict):
+        raise UsageError(f"the metadata in {os.fspath(path)} must be a JSON object")
+    return facts
+
+
+def _read_file(path: str | os.PathLike[str], what: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{what} cannot be read from {os.fspath(path)}: {error}") from error
