@@ -176,20 +176,22 @@ class SocketChannel:
             self._read()
 
     def _read(self) -> None:
-        assert self._socket is not None
-        more = True
-        while more and self._socket is not None and not self._paused:
-            try:
-                data = self._socket.recv(READ_BYTES)
-            except _BLOCKED:
-                return
-            except OSError as error:
-                self._fail(f"the connection broke: {error}", error)
-                return
-            self._heard = True
-            # What TLS has decrypted already is not seen by the selector.
-            more = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
-            self._take(data)
+        while self._socket is not None and not self._paused and self._read_once(self._socket):
+            pass
+
+    def _read_once(self, sock: socket.socket) -> bool:
+        """Read what is there; return whether more is there that the selector does not see."""
+        try:
+            data = sock.recv(READ_BYTES)
+        except _BLOCKED:
+            return False
+        except OSError as error:
+            self._fail(f"the connection broke: {error}", error)
+            return False
+        self._heard = True
+        decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        self._take(data)
+        return decrypted
 
     def _take(self, data: bytes) -> None:
         events = self._protocol.receive(data)
@@ -214,18 +216,22 @@ class SocketChannel:
                 del self._outgoing[:sent]
         except _BLOCKED:
             pass
-        except OSError:
-            # What the peer said before it broke off may still be there to be read.
-            self._outgoing.clear()
-            if self._listener is None:
-                self._end()
-                return
-            broken = error
-            self._set_deadline(CLOSE_TIMEOUT, lambda: self._fail(f"it broke: {broken}", broken))
+        except OSError as error:
+            self._on_broken(error)
+            return
         if len(self._outgoing) > WRITE_LIMIT:
             self._fail("it sends more pings than it takes answers", None)
             return
         self._watch(self._mask())
+
+    def _on_broken(self, error: OSError) -> None:
+        """Nothing can be written any more, but what the peer had said may still be read."""
+        self._outgoing.clear()
+        if self._listener is None:
+            self._end()
+            return
+        self._set_deadline(CLOSE_TIMEOUT, lambda: self._fail(f"it broke: {error}", error))
+        self._watch(selectors.EVENT_READ)
 
     def _mask(self) -> int:
         mask = 0 if self._paused else selectors.EVENT_READ
