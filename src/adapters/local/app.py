@@ -212,6 +212,7 @@ def _job_text(job: Job) -> str:
         "status": job.status.value,
         "program": {"id": job.program.name},
         "created": job.created.isoformat(),
+        "ended": job.ended.isoformat() if job.ended else None,
         "image": job.image,
     }
     return f'{json.dumps(document)[:-1]}, "params": {job.params}}}'

@@ -76,6 +76,8 @@ class Job:
     """The id; it cannot be guessed."""
     created: datetime = attrs.field(factory=_now)
     """When it was submitted."""
+    ended: datetime | None = None
+    """When its end was known here; None as long as it is not."""
     status: JobStatus = JobStatus.QUEUED
     """How far it is."""
     interim: list[str] = attrs.field(factory=list)
@@ -95,6 +97,7 @@ class Job:
         """Give the job its final status and wake the readers."""
         self.status = status
         self.result = result
+        self.ended = _now()
         self._wake()
 
     async def changed(self) -> None:
