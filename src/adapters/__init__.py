@@ -5,6 +5,7 @@ Start with `RuntimeService`: `RuntimeService.local()` runs programs on this mach
 `RuntimeJob`.
 """
 
+from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
 from adapters.http.client import RuntimeClient
@@ -16,6 +17,7 @@ from adapters.websocket.client import RuntimeWebsocketClient
 
 __all__ = [
     "ApiClient",
+    "BlockingDriver",
     "ClientTransport",
     "Gap",
     "InterimCallback",

@@ -1,0 +1,160 @@
+"""A driver without threads: one loop in the caller's thread, by polling.
+
+For those who embed the core in a program of their own and want nothing to happen behind it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from adapters.transport import Transport
+from runtime_core.commands import (
+    Command,
+    EndWait,
+    FetchFailure,
+    FetchResult,
+    FetchStatus,
+    Report,
+    RequestCommand,
+    SendCancel,
+    StartTimer,
+    StopTimer,
+)
+from runtime_core.errors import TransportError
+from runtime_core.events import (
+    CancelRequested,
+    Event,
+    Need,
+    RequestFailed,
+    TimerFired,
+    WaitEnded,
+    WaitStarted,
+)
+from runtime_core.machine import JobMachine
+
+
+class Clock(Protocol):
+    """What time it is, and a way to let it pass."""
+
+    def monotonic(self) -> float:
+        """The time in seconds; it never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Return that many seconds later."""
+        ...
+
+
+class BlockingDriver:
+    """Follows one job in the caller's thread. Used by one thread at a time.
+
+    It polls: a service's streams are not opened. A request is not interrupted, so a deadline holds
+    as far as the transport's own timeouts do.
+
+    Args:
+        job_id: the job.
+        transport: does the requests.
+        clock: by default the system's.
+        report: gets the lines that are for a log.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        transport: Transport,
+        clock: Clock = time,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.machine = JobMachine(job_id, attrs.evolve(transport.traits, pushes=False))
+        self._transport = transport
+        self._clock = clock
+        self._report = report
+        self._waits = itertools.count(1)
+        self._timer: tuple[float, TimerFired] | None = None
+        self._ended: dict[int, Exception | None] = {}
+
+    def wait(self, need: Need, timeout: float | None = None, wait: float = 5.0) -> bool:
+        """Wait for what is needed; False if `timeout` seconds passed first.
+
+        What came of it is then at ``machine.state``, ``machine.result_text`` and
+        ``machine.failure``.
+
+        Raises:
+            ServiceError: if it cannot be had.
+        """
+        return self._run(WaitStarted(next(self._waits), need, wait), timeout)
+
+    def cancel(self) -> None:
+        """Ask the service to cancel the job, and wait for its answer to that.
+
+        Raises:
+            RuntimeInvalidStateError: if the job has ended.
+            TransportError: if it is not known whether the wish has arrived.
+        """
+        self._run(CancelRequested(next(self._waits)), None)
+
+    def _run(self, event: WaitStarted | CancelRequested, timeout: float | None) -> bool:
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        number = event.wait_id
+        try:
+            self._feed(event)
+            while number not in self._ended:
+                if not self._sleep(deadline):
+                    return False
+        finally:
+            if number not in self._ended:  # the deadline, or Ctrl-C
+                self._feed(WaitEnded(number))
+        error = self._ended.pop(number)
+        if error is not None:
+            raise error
+        return True
+
+    def _sleep(self, deadline: float | None) -> bool:
+        """Sleep until the timer fires, and let it; False if the deadline comes first."""
+        assert self._timer is not None, "the machine keeps every wait alive"
+        due, event = self._timer
+        wake = due if deadline is None else min(due, deadline)
+        self._clock.sleep(max(0.0, wake - self._clock.monotonic()))
+        if deadline is not None and deadline <= due:
+            return False
+        self._timer = None
+        self._feed(event)
+        return True
+
+    def _feed(self, event: Event) -> None:
+        commands = deque(self.machine.receive(event))
+        while commands:
+            reply = self._carry_out(commands.popleft())
+            if reply is not None:
+                commands.extend(self.machine.receive(reply))
+
+    def _carry_out(self, command: Command) -> Event | None:
+        match command:
+            case FetchStatus() | FetchResult() | FetchFailure() | SendCancel():
+                return self._perform(command)
+            case StartTimer(name, number, delay):
+                self._timer = self._clock.monotonic() + delay, TimerFired(name, number)
+            case StopTimer():
+                self._timer = None
+            case EndWait(wait_id, error):
+                self._ended[wait_id] = error
+            case Report(text=text):
+                self._report(text)
+            case _:
+                raise AssertionError(f"the machine of a service without streams: {command}")
+        return None
+
+    def _perform(self, command: RequestCommand) -> Event:
+        try:
+            return self._transport.perform(self.machine.job_id, command)
+        except BaseException:
+            # Ctrl-C in the middle of a request must not leave the machine waiting for ever.
+            error = TransportError("The request was interrupted.", retryable=True)
+            self.machine.receive(RequestFailed(command.request, error, retryable=True))
+            raise
