@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from enum import Enum
 from pathlib import Path
 
 from transitions.extensions import GraphMachine
@@ -21,7 +22,7 @@ BLOCK = re.compile(r"```mermaid\nstateDiagram.*?```", re.DOTALL)
 
 def diagram() -> str:
     """The state diagram of the table, in Mermaid's language."""
-    moves: list[list[str | JobState]] = [
+    moves: list[list[str | Enum]] = [
         [trigger, source, target] for trigger, source, target in TRANSITIONS if source != target
     ]
     machine = GraphMachine(

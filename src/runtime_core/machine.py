@@ -171,7 +171,7 @@ class JobMachine:
                 does not allow. Nothing has changed then.
             TypeError: if it is no event at all.
         """
-        handler = _HANDLERS.get(event.__class__)
+        handler = HANDLERS.get(event.__class__)
         if handler is None:
             raise TypeError(f"not an event: {event!r}")
         return handler(self, event)
@@ -411,7 +411,8 @@ class JobMachine:
         """A stream ended: that may be the end of the job, so ask at once."""
         if attempts == 1:
             self._polls = 0
-        if not self._failures:
+        # A back-off is not cut short; an answer under way may be older than the hint.
+        if not (self._failures and self._watch is WatchState.PAUSED):
             self._signal_watch(WatchSignal.ASK, out)
 
     def _open_for_who_wants(self, out: list[Command]) -> None:
@@ -645,7 +646,7 @@ class JobMachine:
 _LATE = 100
 
 # A dict look-up on the class, where a chain of isinstance or match costs up to twenty.
-_HANDLERS: dict[type[Event], Callable[[JobMachine, Any], tuple[Command, ...]]] = {
+HANDLERS: dict[type[Event], Callable[[JobMachine, Any], tuple[Command, ...]]] = {
     JobQueued: JobMachine._on_lifecycle,
     JobStarted: JobMachine._on_lifecycle,
     JobSucceeded: JobMachine._on_lifecycle,

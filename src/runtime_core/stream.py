@@ -61,7 +61,7 @@ class StreamRegion:
     timers: int = 0
     """How many STREAM timers there have been."""
     drained_to: int = 0
-    """Where the cursor stood when the drain deadline was set."""
+    """Where the position stood when the drain deadline was set."""
     subscription: SubscriptionState = SubscriptionState.NONE
     subscriber: int = 0
     """The number of the subscription."""
@@ -76,6 +76,8 @@ class StreamRegion:
     """The last message, where it may be the final result; delivered once it is known not to be."""
     held_mark: int = 0
     """The number that the next request had when that message came."""
+    gap_follows: bool = False
+    """Whether messages may be missing right after the one that is held."""
 
     @property
     def is_active(self) -> bool:
@@ -112,7 +114,7 @@ class StreamRegion:
         if not self.is_active:
             return
         self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.END]
-        self.held = None
+        self.held, self.gap_follows = None, False
         out.append(EndSubscription(self.subscriber, error))
 
     # ---- the connection ------------------------------------------------------------------------
@@ -140,7 +142,7 @@ class StreamRegion:
         if self.is_active and self.exposed and not self.traits.keeps_interim:
             if not final:
                 self.release(out)
-            out.append(DeliverGap(self.subscriber, self.cursor))
+            self._gap(out)
         self.exposed = True
         if final:
             self._set_drain_deadline(out)
@@ -221,12 +223,12 @@ class StreamRegion:
 
     def on_drain_deadline(self, out: list[Command]) -> None:
         """The service does not close the stream of a job that is final."""
-        if self.cursor > self.drained_to:
+        if self.position > self.drained_to:
             self._set_drain_deadline(out)
             return
         self.drop(out)
         if self.is_active:
-            out.append(DeliverGap(self.subscriber, self.cursor))
+            self._gap(out)
             self._finish(out)
 
     def settle_held(self, result: str | None, out: list[Command]) -> None:
@@ -234,7 +236,7 @@ class StreamRegion:
         if not self.needs_result:
             return
         if self.held == result:
-            self.held = None
+            self._forget_held(out)
         self.release(out)
         self.end(out)
 
@@ -257,7 +259,7 @@ class StreamRegion:
             return
         self.drop(out)
         if not complete:
-            out.append(DeliverGap(self.subscriber, self.cursor))
+            self._gap(out)
         self._finish(out)
 
     def _finish(self, out: list[Command], error: Exception | None = None) -> None:
@@ -272,9 +274,25 @@ class StreamRegion:
         if self.held is not None:
             out.append(Deliver(self.subscriber, self.cursor - 1, (self.held,)))
             self.held = None
+            if self.gap_follows:
+                self.gap_follows = False
+                self._gap(out)
+
+    def _forget_held(self, out: list[Command]) -> None:
+        """The message that was held back is the result: nobody is shown it."""
+        self.held = None
+        if self.gap_follows:
+            out.append(DeliverGap(self.subscriber, self.cursor - 1))
+
+    def _gap(self, out: list[Command]) -> None:
+        """Tell that messages may be missing here, but not before what is held was delivered."""
+        if self.held is None:
+            out.append(DeliverGap(self.subscriber, self.cursor))
+        else:
+            self.gap_follows = True
 
     def _set_drain_deadline(self, out: list[Command]) -> None:
-        self.drained_to = self.cursor
+        self.drained_to = self.position
         self._arm(DRAIN_DEADLINE, out)
 
     def _arm(self, delay: float, out: list[Command]) -> None:

@@ -139,7 +139,7 @@ class Ledger:
                     self.delivered += len(messages)
                 case DeliverGap(subscription=number, after=after):
                     assert number == self.subscription
-                    assert after >= self.delivered
+                    assert after == self.delivered
                 case EndSubscription(subscription=number):
                     assert number == self.subscription, "ended twice"
                     self.subscription = 0

@@ -46,7 +46,7 @@ class Clock(Protocol):
         """The time in seconds; it never goes back."""
         ...
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, /) -> None:
         """Return that many seconds later."""
         ...
 
