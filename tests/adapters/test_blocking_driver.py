@@ -151,7 +151,7 @@ def test_ctrl_c_in_a_request_leaves_it_usable(kind: type[RequestCommand]) -> Non
         blocking.wait(Need.RESULT)
     assert transport.asked[-1][1] is kind
     if kind is FetchResult:
-        transport.replies = [lambda n: ResultReceived(n, "42")]
+        transport.replies[:] = [lambda n: ResultReceived(n, "42")]
     assert blocking.wait(Need.FINAL)
     assert blocking.machine.state is JobState.DONE
 
