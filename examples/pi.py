@@ -1,10 +1,9 @@
 """An estimate of pi by throwing darts: a program for the local service.
 
-Start a service with `adapters.local.process.LocalServiceProcess.start()`, upload this file as a
-program and run it with the inputs `samples`, `batches` and `seed`, or none of them: by default it
-takes two to three seconds. Or see what it does without a service:
+    runtime-core run examples/pi.py -i samples=1000000 -i batches=5
 
-    python examples/pi.py
+Its inputs are `samples`, `batches` and `seed`; by default it takes two to three seconds. Without
+any service: ``python examples/pi.py``.
 """
 
 from __future__ import annotations
