@@ -49,14 +49,13 @@ def _decompressed(inflater: zlib._Decompress, packed: memoryview) -> Iterator[by
     """Yield what zlib data holds in pieces of bounded size, however well it was compressed."""
     for start in range(0, len(packed), _PIECE):
         rest: memoryview | bytes = packed[start : start + _PIECE]
-        full = True
-        while full or rest:
+        while rest:  # the checksum at the end stays until everything before it came out
             try:
                 piece = inflater.decompress(rest, _PIECE)
             except zlib.error as error:
                 raise ValueError(f"it is not zlib: {error}") from error
             yield piece
-            rest, full = inflater.unconsumed_tail, len(piece) == _PIECE
+            rest = inflater.unconsumed_tail
         if inflater.unused_data:
             raise ValueError("there is more after the end of the zlib data")
 
@@ -142,23 +141,18 @@ def array_of_tag(value: Any, room: int) -> tuple[NDArray[Any], int]:
     """Make the array of an `ndarray` tag; also tells how many bytes were inflated for it.
 
     Raises:
-        DecodeError: if the value is malformed, inflates to more than `room`, or numpy is missing.
+        DecodeError: if the value inflates to more than `room`, or numpy is missing.
+        ValueError, TypeError, OverflowError: if the value is malformed.
     """
     try:
-        return _array_of(value, room)
+        if isinstance(value, list):
+            return object_array(value), 0
+        if isinstance(value, str):
+            data = inflate(value, room)
+            return array_from_npy(data), len(data)
     except ImportError as error:
         raise DecodeError(
             "The text holds an ndarray, and numpy is not installed: "
             "pip install 'runtime-core[numpy]'"
         ) from error
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DecodeError(f"The ndarray tag is malformed: {error}") from error
-
-
-def _array_of(value: Any, room: int) -> tuple[NDArray[Any], int]:
-    if isinstance(value, list):
-        return object_array(value), 0
-    if not isinstance(value, str):
-        raise TypeError("it is neither a text nor a list")
-    data = inflate(value, room)
-    return array_from_npy(data), len(data)
+    raise TypeError("it is neither a text nor a list")

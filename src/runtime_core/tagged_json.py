@@ -47,7 +47,7 @@ def decode_tagged(text: str, limits: DecodeLimits = _DEFAULT_LIMITS) -> Any:
     try:
         return load_tagged(text, limits)
     except json.JSONDecodeError as error:
-        raise DecodeError(f"The text {shown(text[:60])} is not JSON: {error}") from error
+        raise DecodeError(f"The text {shown(text)} is not JSON: {error}") from error
 
 
 def load_tagged(text: str, limits: DecodeLimits = _DEFAULT_LIMITS) -> Any:

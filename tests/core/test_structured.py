@@ -254,6 +254,23 @@ def test_of_many_problems_ten_are_told() -> None:
     assert error.message.count("expected int") == 10
 
 
+def test_problems_of_several_places_are_ten_together() -> None:
+    error = problem({key: ["x"] * 9 for key in "abc"}, dict[str, list[int]])
+    assert error.message.count("expected int") == 10
+
+
+def test_after_ten_problems_the_rest_is_not_looked_at() -> None:
+    seen: list[int] = []
+
+    def refuse(_: object, __: object, value: int) -> None:
+        seen.append(value)
+        raise ValueError(value)
+
+    made = attrs.make_class("Made", {"x": attrs.field(type=int, validator=refuse)})
+    problem([{"x": index} for index in range(1000)], list[made])  # type: ignore[valid-type] # made
+    assert seen == list(range(10))
+
+
 def test_a_big_value_is_shortened() -> None:
     error = problem("x" * 1_000_000, int)
     assert len(error.message) < 300

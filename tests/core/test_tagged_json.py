@@ -150,6 +150,15 @@ def test_a_ragged_list_is_an_array_of_lists() -> None:
         assert (back.shape, back.dtype, back.tolist()) == ((2,), object, rows)
 
 
+def test_an_array_has_at_most_64_dimensions() -> None:
+    rows: list[Any] = [1]
+    for _ in range(69):
+        rows = [rows]
+    back = decode_tagged(tag_text("ndarray", rows))
+    assert back.shape == (1,) * 64
+    assert back.item() == [[[[[[1]]]]]]
+
+
 def test_arrays_inside_an_array_of_objects_stay_its_elements() -> None:
     array = np.empty(2, dtype=object)
     array[0], array[1] = np.arange(3), np.arange(3)
@@ -323,6 +332,7 @@ def test_both_versions_of_npy_are_read(version: tuple[int, int]) -> None:
         (tag_text("dict", [[1, 2]]), "is not a pair of a text and a value"),
         (tag_text("ndarray", 5), "ndarray tag is malformed: it is neither a text nor a list"),
         (tag_text("ndarray", "not base64!"), "ndarray tag is malformed"),
+        (tag_text("ndarray", base64.encodebytes(PACKED).decode()), "ndarray tag is malformed"),
         (tag_text("ndarray", "é"), "ndarray tag is malformed"),
         (tag_text("ndarray", base64.b64encode(b"not zlib").decode()), "it is not zlib"),
         (tag_text("ndarray", ""), "its zlib data is cut off"),
@@ -552,6 +562,9 @@ def test_the_size_of_a_text_is_counted_in_bytes() -> None:
         assert decode_tagged(f'"{fits}"', limits) == fits
     for longer in ["123456789", "\u00e9" * 4 + "a", "\U0001f600" * 2 + "a", "\ud800123456"]:
         assert refusal(f'"{longer}"', limits).limit == "max_text_bytes"
+    four_bytes_each = '"' + "\U0001f600" * 8 + '"'
+    assert refusal(four_bytes_each, DecodeLimits(max_text_bytes=33)).limit == "max_text_bytes"
+    assert len(decode_tagged(four_bytes_each, DecodeLimits(max_text_bytes=34))) == 8
 
 
 @pytest.fixture(params=[1, 3, 1 << 20], ids=lambda size: f"pieces of {size}")
