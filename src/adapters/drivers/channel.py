@@ -281,7 +281,11 @@ class SocketChannel:
     def _on_open_timeout(self) -> None:
         if self._step == self._on_ready:
             # A refusal may have stopped in the middle of its body: it still says what it is.
-            self._take(b"")
+            events = self._protocol.receive(b"")
+            if self._listener is not None and any(map(_is_refusal, events)):
+                self._listener(events)
+                self._end()
+                return
         self._fail(f"it did not open within {OPEN_TIMEOUT:g} s", None)
 
     def _on_quiet(self) -> None:
@@ -316,3 +320,9 @@ class SocketChannel:
             self._loop.watch(self._socket, 0, lambda _: None)
             self._socket.close()
             self._socket = None
+
+
+def _is_refusal(event: StreamEvent) -> bool:
+    if isinstance(event, StreamFailed):
+        return isinstance(event.error, TransportError) and event.error.status_code is not None
+    return isinstance(event, StreamNotReady)

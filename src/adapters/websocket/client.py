@@ -56,6 +56,7 @@ class RuntimeWebsocketClient:
     ) -> None:
         scheme, separator, rest = url.partition("://")
         self._address = ServiceAddress.parse(_SCHEMES.get(scheme, scheme) + separator + rest)
+        self._secret = access_token
         self._headers = ((TOKEN_HEADER, access_token),) if access_token else ()
         self._max_message_bytes = max_message_bytes
         try:
@@ -89,7 +90,7 @@ class RuntimeWebsocketClient:
             )
         except ValueError as error:
             raise UsageError(f"The stream of job {job_id} cannot be asked for: {error}") from error
-        protocol = JobStream(command.connection, websocket, address.netloc)
+        protocol = JobStream(command.connection, websocket, address.netloc, self._secret)
         return StreamEndpoint(address.host, address.port, self._tls, protocol)
 
     def __repr__(self) -> str:

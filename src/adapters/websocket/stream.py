@@ -40,12 +40,16 @@ class JobStream:
         connection: the number that the events carry.
         websocket: the connection's protocol, not started.
         where: what the stream is called in errors; no token in it.
+        secret: what is taken out of the words of the service; empty if there is none.
     """
 
-    def __init__(self, connection: int, websocket: WebSocketProtocol, where: str) -> None:
+    def __init__(
+        self, connection: int, websocket: WebSocketProtocol, where: str, secret: str = ""
+    ) -> None:
         self._connection = connection
         self._websocket = websocket
         self._where = where
+        self._secret = secret
         self._seen = 0
 
     def start(self) -> None:
@@ -59,6 +63,8 @@ class JobStream:
             translated = self._translate(event)
             if translated is not None:
                 events.append(translated)
+            if isinstance(translated, StreamFailed):
+                break  # a binary message: what came after it in the same read is not wanted
         return events
 
     def data_to_send(self) -> bytes:
@@ -84,6 +90,8 @@ class JobStream:
             case PongReceived():
                 return None
             case Closed(code, reason):
+                if self._secret:  # services and proxies repeat what they were sent
+                    reason = reason.replace(self._secret, "<access token>")
                 return StreamClosed(self._connection, code, reason)
             case Rejected(status):
                 return self._refused(status)
