@@ -9,7 +9,7 @@ from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
 from adapters.http.client import RuntimeClient
-from adapters.http.transport import ApiClient, ClientTransport, StreamSource
+from adapters.http.transport import ApiClient, ClientTransport, StreamClient, StreamSource
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.service import RuntimeService
 from adapters.transport import StreamEndpoint, StreamProtocol, Transport
@@ -26,6 +26,7 @@ __all__ = [
     "RuntimeJob",
     "RuntimeService",
     "RuntimeWebsocketClient",
+    "StreamClient",
     "StreamEndpoint",
     "StreamProtocol",
     "StreamSource",

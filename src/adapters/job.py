@@ -16,9 +16,8 @@ from adapters.drivers.inbox import Gap, Inbox
 from adapters.drivers.job_driver import JobDriver
 from adapters.drivers.reactor import Reactor, shared_reactor
 from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
-from adapters.http.transport import ApiClient, ClientTransport
+from adapters.http.transport import ApiClient, ClientTransport, StreamClient
 from adapters.services.ibm_legacy import TRAITS, as_promised, created_at
-from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.cancel import CancelOutcome
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import JobDocument, read_job
@@ -82,7 +81,7 @@ class RuntimeJob:
         self,
         backend: Any,
         api_client: ApiClient,
-        ws_client: RuntimeWebsocketClient | None,
+        ws_client: StreamClient | None,
         job_id: str,
         program_id: str,
         params: Mapping[str, Any] | None = None,
@@ -114,8 +113,6 @@ class RuntimeJob:
         self._driver = JobDriver(machine, transport, self._reactor)
         self._values: list[tuple[Decoder[Any], Any]] = []
         self._values_lock = threading.Lock()
-        self._subscriber: CallbackSubscriber | None = None
-        self._stream_error: Exception | None = None
         if user_callback is not None:
             self.stream_results(user_callback)
 
@@ -251,9 +248,11 @@ class RuntimeJob:
         deadline = self._deadline(timeout)
         _check_wait(wait)
         chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
-        text = self._known_result()
-        if text is None:
-            text = self._fetched_result(timeout, deadline, wait)
+        # Not only once: another thread may release the result before it is taken here.
+        while (text := self._known_result()) is None:
+            self._wait_for_result(timeout, deadline, wait)
+        if timeout != 0 and not self._driver.is_in_callback:
+            self._driver.wait_for_callbacks(deadline)
         return self._decoded(chosen, text)
 
     def _known_result(self) -> str | None:
@@ -266,22 +265,18 @@ class RuntimeJob:
             raise RuntimeJobFailureError(self._job_id, failure.reason, failure.reason_code)
         return machine.result_text
 
-    def _fetched_result(self, timeout: float | None, deadline: float | None, wait: float) -> str:
+    def _wait_for_result(self, timeout: float | None, deadline: float | None, wait: float) -> None:
         try:
             here = timeout != 0 and self._driver.wait(
-                lambda number: WaitStarted(number, Need.RESULT, wait),
-                deadline,
-                callbacks=not self._is_in_callback,
+                lambda number: WaitStarted(number, Need.RESULT, wait), deadline
             )
         except ServiceError as error:
             if self._machine.state is JobState.ERROR:
                 # That it failed is known, and what the caller asked for; only the reason is not.
                 raise RuntimeJobFailureError(self._job_id) from error
             raise
-        text = self._known_result() if here else None
-        if text is None:
+        if not here:
             raise self._timed_out("its result", timeout)
-        return text
 
     def _decoded(self, decoder: Decoder[Any], text: str) -> Any:
         with self._values_lock:
@@ -372,18 +367,14 @@ class RuntimeJob:
         """
         chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
         job_id = self._job_id
-        inbox = Inbox(self._driver.pause, self._driver.resume)
         subscriber = CallbackSubscriber(
             self._reactor,
-            inbox,
+            Inbox(self._driver.adjust),
             lambda text: callback(job_id, chosen.decode(text)),
             None if on_gap is None else lambda gap: on_gap(job_id, gap),
-            self._on_stream_end,
-            self._driver.unsubscribe,
+            lambda: self._driver.unsubscribe(subscriber),
         )
         self._driver.subscribe(SubscriptionRequested, subscriber)
-        self._stream_error = None
-        self._subscriber = subscriber
 
     def cancel_result_streaming(self) -> None:
         """End the stream, also while it reconnects; nothing happens if there is none.
@@ -407,28 +398,18 @@ class RuntimeJob:
         results = InterimResults(
             self._reactor,
             chosen.decode,
-            self._driver.unsubscribe,
-            self._driver.pause,
-            self._driver.resume,
+            lambda: self._driver.unsubscribe(results),
+            self._driver.adjust,
         )
         self._driver.subscribe(ReplayRequested, results)
-        self._subscriber = None
         return results
 
-    def stream_error(self) -> Exception | None:
+    def stream_error(self) -> BaseException | None:
         """Why the last stream ended early: the callback's exception, or the service's failure.
 
         None if there was none, it goes on, or it ended as it should.
         """
-        return self._stream_error
-
-    def _on_stream_end(self, error: Exception | None) -> None:
-        if error is not None:
-            self._stream_error = error
-
-    @property
-    def _is_in_callback(self) -> bool:
-        return self._subscriber is not None and self._subscriber.is_current_thread
+        return self._driver.stream_error
 
     # ---- the object ----------------------------------------------------------------------------
 
@@ -476,7 +457,7 @@ def _local_time(moment: str | datetime | None) -> datetime | None:
 
 def _transport(
     api_client: ApiClient,
-    ws_client: RuntimeWebsocketClient | None,
+    ws_client: StreamClient | None,
     on_unknown_status: JobState | None,
 ) -> ClientTransport:
     traits = TRAITS if ws_client is None else ws_client.traits

@@ -54,18 +54,22 @@ class Inbox:
     """A queue for one subscriber.
 
     `put` is called on the loop and never blocks; `take` by one thread at a time. When more waits
-    than the limits allow, `on_full` is called, and `on_room` once half of it has been taken: both
-    from the thread that caused it.
+    than the limits allow it is full, until half of that has been taken; `on_change` is called when
+    this changes, from the thread that caused it.
     """
 
-    def __init__(self, on_full: Callable[[], None], on_room: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._items: deque[Item] = deque()
         self._messages = 0
         self._size = 0
         self._full = False
-        self._on_full = on_full
-        self._on_room = on_room
+        self._on_change = on_change
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be put in for now."""
+        return self._full
 
     def put(self, item: Item) -> bool:
         """Add an item; return whether the queue was empty before."""
@@ -76,10 +80,10 @@ class Inbox:
                 self._messages += len(item.messages)
                 self._size += sum(map(len, item.messages))
             over = self._messages > MESSAGE_LIMIT or self._size > BYTE_LIMIT
-            told = over and not self._full
+            changed = over and not self._full
             self._full = self._full or over
-        if told:
-            self._on_full()
+        if changed:
+            self._on_change()
         return was_empty
 
     def peek(self) -> Item | None:
@@ -96,8 +100,8 @@ class Inbox:
                 self._messages -= len(item.messages)
                 self._size -= sum(map(len, item.messages))
             half = self._messages <= MESSAGE_LIMIT // 2 and self._size <= BYTE_LIMIT // 2
-            told = self._full and half
+            changed = self._full and half
             self._full = self._full and not half
-        if told:
-            self._on_room()
+        if changed:
+            self._on_change()
         return more

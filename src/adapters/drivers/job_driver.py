@@ -67,8 +67,6 @@ class Waiter:
 
     ended: threading.Event = attrs.Factory(threading.Event)
     """Set when the wait is over."""
-    delivered: threading.Event = attrs.Factory(threading.Event)
-    """Set when, besides, everything delivered before is through its callback."""
     error: Exception | None = None
     """What is to be raised."""
 
@@ -95,7 +93,7 @@ class JobDriver:
         self._channel: Channel | None = None
         self._connection = 0
         self._paused = False
-        self._held_timer: TimerFired | None = None
+        self._held: dict[type[Command], OpenStream | StartTimer] = {}
         self._closed = False
         self._lost: list[Event] = []
         reactor.adopt(self)
@@ -110,13 +108,8 @@ class JobDriver:
         self,
         make_event: Callable[[int], WaitStarted | CancelRequested],
         deadline: float | None,
-        *,
-        callbacks: bool = False,
     ) -> bool:
         """Start a wait and block until the machine ends it; False if the deadline passed first.
-
-        With `callbacks`, what was delivered before the end is waited for too, but the result
-        counts: if only that is late, this returns True at the deadline.
 
         Raises:
             RuntimeCoreError: what the machine ended the wait with, or its refusal.
@@ -134,40 +127,53 @@ class JobDriver:
             return False
         if waiter.error is not None:
             raise waiter.error
-        if callbacks:
-            self._reactor.wait(waiter.delivered, deadline)
         return True
+
+    def wait_for_callbacks(self, deadline: float | None) -> None:
+        """Block until everything received so far is through its callback, or to the deadline."""
+        if self._subscriber is not None:
+            reached = threading.Event()
+            self._reactor.call_soon(lambda: self._mark(reached))
+            self._reactor.wait(reached, deadline)
 
     def subscribe(
         self,
         make_event: Callable[[int], SubscriptionRequested | ReplayRequested],
         subscriber: Subscriber,
-    ) -> int:
-        """Start a subscription; return its number once the machine has taken it.
+    ) -> None:
+        """Start a subscription; return once the machine has taken it.
 
         Raises:
             RuntimeInvalidStateError: if the machine refuses it.
         """
-        number = next(self._numbers)
         waiter = Waiter()
-        event = make_event(number)
-        self._reactor.call_soon(lambda: self._subscribe(event, subscriber, waiter))
-        self._reactor.wait(waiter.ended, None)
+        event = make_event(next(self._numbers))
+        try:
+            self._reactor.call_soon(lambda: self._subscribe(event, subscriber, waiter))
+            self._reactor.wait(waiter.ended, None)
+        except BaseException:  # Ctrl-C
+            self.unsubscribe(subscriber)
+            raise
         if waiter.error is not None:
             raise waiter.error
-        return number
 
-    def unsubscribe(self, number: int | None = None) -> None:
+    def unsubscribe(self, subscriber: Subscriber | None = None) -> None:
         """End a subscription, by default the present one; nothing more is delivered to it."""
-        self._reactor.call_soon(lambda: self._unsubscribe(number))
+        self._reactor.call_soon(lambda: self._unsubscribe(subscriber))
 
-    def pause(self) -> None:
-        """Read no more from the socket, since the subscriber has enough to do."""
-        self._reactor.call_soon(lambda: self._pause(True))
+    def adjust(self) -> None:
+        """Read from the socket while the subscriber has room, and only then."""
+        self._reactor.call_soon(self._adjust)
 
-    def resume(self) -> None:
-        """Read from the socket again."""
-        self._reactor.call_soon(lambda: self._pause(False))
+    @property
+    def stream_error(self) -> BaseException | None:
+        """Why nothing more is delivered to the present or last subscriber."""
+        return None if self._subscriber is None else self._subscriber.error
+
+    @property
+    def is_in_callback(self) -> bool:
+        """Whether the caller is the present or last subscriber's callback."""
+        return self._subscriber is not None and self._subscriber.is_current_thread
 
     def close(self) -> None:
         """Let go of everything; who waits gets a `UsageError`. The job itself goes on."""
@@ -203,28 +209,40 @@ class JobDriver:
             waiter.end(_closed_error(self.machine.job_id))
             return
         self._catch_up()
-        before = self._subscriber, self._subscription
-        self._subscriber, self._subscription = subscriber, event.subscription
         try:
-            self._receive(event)
+            commands = self.machine.receive(event)
         except RuntimeInvalidStateError as refusal:
-            self._subscriber, self._subscription = before
             waiter.end(refusal)
             return
+        self._subscriber, self._subscription = subscriber, event.subscription
+        self._adjust()
+        for command in commands:
+            self._carry_out(command)
         waiter.end(None)
 
-    def _unsubscribe(self, number: int | None) -> None:
-        if self._subscriber is not None and number in (None, self._subscription):
+    def _unsubscribe(self, subscriber: Subscriber | None) -> None:
+        if self._subscriber is not None and subscriber in (None, self._subscriber):
             self._subscriber.drop()
             self._receive(SubscriptionCancelled(self._subscription))
+            self._adjust()
 
-    def _pause(self, paused: bool) -> None:
+    def _mark(self, reached: threading.Event) -> None:
+        if self._subscriber is None or self._closed:
+            reached.set()
+        else:
+            self._subscriber.put(Mark(reached.set))
+
+    def _adjust(self) -> None:
+        paused = self._subscriber is not None and self._subscriber.is_full
+        if paused is self._paused:
+            return
         self._paused = paused
         if self._channel is not None:
             (self._channel.pause if paused else self._channel.resume)()
-        if not paused and self._held_timer is not None:
-            event, self._held_timer = self._held_timer, None
-            self._receive(event)
+        if not paused:
+            held, self._held = self._held, {}
+            for command in held.values():
+                self._carry_out(command)
 
     def _close(self) -> None:
         self._unsubscribe(None)
@@ -233,9 +251,8 @@ class JobDriver:
             handle.cancel()
         self._timers.clear()
         self._deadlines.clear()
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        self._held.clear()
+        self._close_channel()
         for waiter in self._waiters.values():
             waiter.end(_closed_error(self.machine.job_id))
         self._waiters.clear()
@@ -258,20 +275,15 @@ class JobDriver:
                 self._put(Batch(messages))
             case FetchStatus() | FetchResult() | FetchFailure() | SendCancel():
                 self._request(command)
-            case StartTimer(name, number, delay):
-                self._stop_timer(name)
-                fire = TimerFired(name, number)
-                delay = self._reactor.jittered(delay)
-                handle = self._reactor.call_later(delay, lambda: self._fire(fire))
-                self._timers[name] = fire, handle
+            case StartTimer():
+                self._start_timer(command)
             case StopTimer(name):
                 self._stop_timer(name)
             case OpenStream():
                 self._open(command)
             case CloseStream():
-                if self._channel is not None:
-                    self._channel.close()
-                    self._channel = None
+                self._held.pop(OpenStream, None)
+                self._close_channel()
             case DeliverGap(after=after):
                 self._put(Gap(after))
             case EndSubscription(error=error):
@@ -289,27 +301,29 @@ class JobDriver:
 
     def _wake(self, number: int, error: Exception | None) -> None:
         waiter = self._waiters.pop(number, None)
-        if waiter is None:
-            return
-        waiter.end(error)
-        if self._subscriber is None:
-            waiter.delivered.set()
-        else:
-            self._subscriber.put(Mark(waiter.delivered.set))
+        if waiter is not None:
+            waiter.end(error)
 
     # ---- on the loop: timers -------------------------------------------------------------------
 
+    def _start_timer(self, command: StartTimer) -> None:
+        self._stop_timer(command.name)
+        delay = self._reactor.jittered(command.delay)
+        handle = self._reactor.call_later(delay, lambda: self._fire(command))
+        self._timers[command.name] = TimerFired(command.name, command.id), handle
+
     def _stop_timer(self, name: TimerName) -> None:
-        self._held_timer = None if name is TimerName.STREAM else self._held_timer
+        if name is TimerName.STREAM:
+            self._held.pop(StartTimer, None)
         if name in self._timers:
             self._timers.pop(name)[1].cancel()
 
-    def _fire(self, event: TimerFired) -> None:
-        if event.name is TimerName.STREAM and self._paused and self._channel is not None:
+    def _fire(self, command: StartTimer) -> None:
+        event = self._timers.pop(command.name)[0]
+        if command.name is TimerName.STREAM and self._paused:
             # The drain deadline: it is we who do not read, so the service is not late.
-            self._held_timer = event
+            self._held[StartTimer] = command
             return
-        self._timers.pop(event.name, None)
         self._receive(event)
 
     # ---- on the loop: requests -----------------------------------------------------------------
@@ -352,6 +366,9 @@ class JobDriver:
     # ---- on the loop: the stream ---------------------------------------------------------------
 
     def _open(self, command: OpenStream) -> None:
+        if self._paused:  # nothing could be read from it, not even that it is open
+            self._held[OpenStream] = command
+            return
         self._connection = command.connection
         try:
             endpoint = self._transport.stream(self.machine.job_id, command)
@@ -362,8 +379,11 @@ class JobDriver:
         self._channel = self._reactor.open_channel(
             command.connection, endpoint, self._receive_stream
         )
-        if self._paused:
-            self._channel.pause()
+
+    def _close_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     # ---- fork ----------------------------------------------------------------------------------
 
@@ -385,8 +405,9 @@ class JobDriver:
         self._requests.clear()
         self._timers.clear()
         self._deadlines.clear()
-        self._subscriber = self._channel = self._held_timer = None
+        self._subscriber = self._channel = None
         self._paused = False
+        self._held.clear()
 
     def _catch_up(self) -> None:
         while self._lost:

@@ -136,7 +136,7 @@ class SharedReactor:
         """See `Reactor`."""
         if deadline is None:
             return signal.wait()
-        return signal.wait(max(0.0, deadline - self.now()))
+        return signal.wait(min(max(0.0, deadline - self.now()), threading.TIMEOUT_MAX))
 
     def adopt(self, child: Forkable) -> None:
         """See `Reactor`."""

@@ -16,6 +16,21 @@ logger = logging.getLogger(__name__)
 class Subscriber(Protocol):
     """Takes what the machine delivers, in order. All methods are called on the loop."""
 
+    @property
+    def error(self) -> BaseException | None:
+        """Why nothing more is delivered: the user's exception or the service's failure."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has enough to do for now."""
+        ...
+
+    @property
+    def is_current_thread(self) -> bool:
+        """Whether the caller is the user's callback."""
+        ...
+
     def put(self, item: Item) -> None:
         """Take one item; must not block."""
         ...
@@ -33,9 +48,7 @@ class CallbackSubscriber:
         inbox: what waits for the callback.
         receive: decodes one message and calls the user's callback with it.
         on_gap: the user's callback for gaps, if there is one.
-        on_end: called once at the end, with the exception of the callback, or with the error that
-            ended the subscription early, or with None.
-        on_failure: called when the callback has failed, to end the subscription.
+        cancel: called when the callback has failed, to end the subscription.
     """
 
     def __init__(
@@ -44,17 +57,17 @@ class CallbackSubscriber:
         inbox: Inbox,
         receive: Callable[[str], object],
         on_gap: Callable[[Gap], object] | None,
-        on_end: Callable[[Exception | None], None],
-        on_failure: Callable[[], None],
+        cancel: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._inbox = inbox
         self._receive = receive
         self._on_gap = on_gap
-        self._on_end = on_end
-        self._on_failure = on_failure
+        self._cancel = cancel
         self._dropped = False
         self._runner: int | None = None
+        self.error: BaseException | None = None
+        """See `Subscriber`."""
         self.delivered = 0
         """The cursor of what was delivered: how many calls of the callback have returned."""
 
@@ -62,6 +75,11 @@ class CallbackSubscriber:
     def is_current_thread(self) -> bool:
         """Whether the caller is this subscriber's callback."""
         return self._runner == threading.get_ident()
+
+    @property
+    def is_full(self) -> bool:
+        """See `Subscriber`."""
+        return self._inbox.is_full
 
     def put(self, item: Item) -> None:
         """See `Subscriber`."""
@@ -79,12 +97,13 @@ class CallbackSubscriber:
         self._runner = threading.get_ident()
         try:
             self._handle(item)
-        except Exception as error:
-            # The user's code: its failure is theirs to see, and must not end the job's watch.
+        except BaseException as error:
+            # The user's code: its failure, be it a SystemExit, is theirs to see, and must not end
+            # the job's watch.
             logger.exception("the callback for interim results failed; no more are delivered")
             self._dropped = True
-            self._on_end(error)
-            self._on_failure()
+            self.error = error
+            self._cancel()
         finally:
             self._runner = None
             if self._inbox.take():
@@ -95,8 +114,8 @@ class CallbackSubscriber:
             case Mark(reached):
                 reached()
             case End(error):
-                if not self._dropped or error is not None:
-                    self._on_end(error)
+                if not self._dropped:
+                    self.error = error
             case Gap():
                 if self._on_gap is not None and not self._dropped:
                     self._on_gap(item)
@@ -120,17 +139,28 @@ class InterimResults(Iterator[Any]):
         reactor: Reactor,
         decode: Callable[[str], Any],
         cancel: Callable[[], None],
-        on_full: Callable[[], None],
-        on_room: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._decode = decode
         self._cancel = cancel
-        self._inbox = Inbox(on_full, on_room)
+        self._inbox = Inbox(on_change)
         self._arrived = threading.Event()
         self._batch: tuple[str, ...] = ()
         self._next = 0
         self._ended = False
+        self.error: BaseException | None = None
+        """See `Subscriber`."""
+
+    @property
+    def is_current_thread(self) -> bool:
+        """See `Subscriber`."""
+        return False
+
+    @property
+    def is_full(self) -> bool:
+        """See `Subscriber`."""
+        return self._inbox.is_full and not self._ended
 
     def put(self, item: Item) -> None:
         """See `Subscriber`."""
@@ -142,6 +172,8 @@ class InterimResults(Iterator[Any]):
 
     def drop(self) -> None:
         """See `Subscriber`."""
+        self._ended = True
+        self._arrived.set()
 
     def __next__(self) -> Any:
         """Wait for the next interim result.
@@ -170,6 +202,7 @@ class InterimResults(Iterator[Any]):
                     return item
                 case End(error):
                     self._ended = True
+                    self.error = error
                     if error is not None:
                         raise error
                 case Mark():
@@ -179,7 +212,8 @@ class InterimResults(Iterator[Any]):
     def _decoded(self, message: str) -> Any:
         try:
             return self._decode(message)
-        except BaseException:
+        except BaseException as error:
+            self.error = error
             self.close()
             raise
 

@@ -71,6 +71,15 @@ class StreamSource(Protocol):
         ...
 
 
+class StreamClient(StreamSource, Protocol):
+    """What is needed of a client for streams; several threads may call it at once."""
+
+    @property
+    def traits(self) -> ServiceTraits:
+        """What the machine must know of a service with these streams."""
+        ...
+
+
 class ClientTransport:
     """Performs the requests of jobs with `api_client`; a `Transport`.
 

@@ -1,0 +1,552 @@
+"""A world without sockets, threads and real time: one thread, a clock of its own, scripts.
+
+`FakeReactor.wait` is where everything happens: it runs what is to be run, and moves the clock only
+when nothing is. What blocks in the real world (a request, a callback) says with `hold` how long it
+takes: it runs at once, and what comes of it, or after it, comes that much later. Callbacks run on
+one thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+import attrs
+import pytest
+
+from adapters.drivers.reactor import Forkable
+from adapters.job import RuntimeJob
+from adapters.transport import StreamEndpoint
+from runtime_core.commands import OpenStream
+from runtime_core.errors import TransportError
+from runtime_core.events import (
+    InterimReceived,
+    StreamClosed,
+    StreamEvent,
+    StreamFailed,
+    StreamNotReady,
+    StreamOpened,
+)
+from runtime_core.traits import Resume, ServiceTraits
+
+Task: TypeAlias = Callable[[], None]
+Listener: TypeAlias = Callable[[Sequence[StreamEvent]], None]
+
+NEVER = math.inf
+"""How long something takes that does not end."""
+BUSY = 20_000
+"""So many tasks at one time mean that they make each other without end."""
+
+
+@attrs.define(eq=False)
+class FakeTimer:
+    """A timer that can be disarmed."""
+
+    at: float
+    task: Task
+    armed: bool = True
+
+    def cancel(self) -> None:
+        self.armed = False
+
+
+class FakeReactor:
+    """A `Reactor` for one thread; `now()` starts at 1000 s, so that nobody takes it for a delay."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._tasks: deque[Task] = deque()
+        self._requests: deque[Task] = deque()
+        self._callbacks: deque[Task] = deque()
+        self._others: deque[Task] = deque()
+        self._later: list[tuple[float, int, FakeTimer]] = []
+        self._count = itertools.count()
+        self._held: float | None = None
+        self._callbacks_free_at = 0.0
+        self._on_loop = False
+        self._steps = 0
+        self._interrupt: float | None = None
+        self.timers: list[FakeTimer] = []
+        """The timers that were armed by `call_later`, for `armed`."""
+        self.channels: list[FakeChannel] = []
+        """Every connection that was opened, the newest last."""
+        self.connections: list[Script] = []
+        """What the next connections do; one that has no script stays silent."""
+        self.children: list[Forkable] = []
+
+    # ---- Reactor -------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self._now
+
+    def call_soon(self, task: Task) -> None:
+        if self._held is None:
+            self._tasks.append(task)
+        else:
+            self._at(self._now + self._held, lambda: self._tasks.append(task))
+
+    def call_later(self, delay: float, task: Task) -> FakeTimer:
+        assert self._on_loop, "call_later is for the loop only"
+        timer = self._at(self._now + delay, lambda: self._tasks.append(task))
+        self.timers.append(timer)
+        return timer
+
+    def jittered(self, delay: float) -> float:
+        return delay
+
+    def run_request(self, task: Task) -> None:
+        self._requests.append(task)
+
+    def run_callback(self, task: Task) -> None:
+        self._callbacks.append(task)
+
+    def open_channel(
+        self, connection: int, endpoint: StreamEndpoint, listener: Listener
+    ) -> FakeChannel:
+        assert self._on_loop, "open_channel is for the loop only"
+        assert not any(channel.is_live for channel in self.channels), "one connection at a time"
+        channel = FakeChannel(self, connection, endpoint, listener)
+        self.channels.append(channel)
+        if self.connections:
+            channel.play(self.connections.pop(0))
+        return channel
+
+    def wait(self, signal: threading.Event, deadline: float | None) -> bool:
+        """Run the world until the signal is set or the deadline is reached, and not beyond it."""
+        assert not self._on_loop, "who waits on the loop waits for ever"
+        held, self._held = self._held, None  # what runs meanwhile is not what is held
+        try:
+            while not signal.is_set():
+                # At the same moment the deadline is first: what comes with it comes too late.
+                if deadline is not None and self._now >= deadline:
+                    assert self._now == deadline, "somebody else slept past this deadline"
+                    return False
+                if not self._step(deadline):
+                    pytest.fail("a hang: somebody waits, and nothing will ever happen")
+        finally:
+            self._held = held
+        return True
+
+    def adopt(self, child: Forkable) -> None:
+        self.children.append(child)
+
+    # ---- for tests -----------------------------------------------------------------------------
+
+    @property
+    def elapsed(self) -> float:
+        """The time since the beginning."""
+        return self._now - 1000.0
+
+    @property
+    def armed(self) -> list[float]:
+        """In how many seconds the timers will fire that are armed."""
+        return sorted(t.at - self._now for t in self.timers if t.armed and t.at >= self._now)
+
+    @property
+    def channel(self) -> FakeChannel:
+        """The newest connection."""
+        return self.channels[-1]
+
+    def hold(self, seconds: float) -> None:
+        """Called by a request or a callback that is running: it takes that much longer."""
+        assert self._held is not None, "nothing is running that could take time"
+        self._held += seconds
+
+    def at(self, delay: float, task: Task) -> None:
+        """Run something as another thread would, some seconds from now."""
+        self._at(self._now + delay, lambda: self._others.append(task))
+
+    def interrupt(self, delay: float) -> None:
+        """Ctrl-C: raise KeyboardInterrupt out of who waits, some seconds from now."""
+        self._interrupt = self._now + delay
+
+    def settle(self) -> None:
+        """Run everything that is to be done now; the clock stands."""
+        while self._run_one():
+            pass
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and everything happen that happens in it."""
+        until = self._now + seconds
+        while self._now < until:
+            assert self._step(until)
+        self.settle()
+
+    # ---- the world -----------------------------------------------------------------------------
+
+    def _at(self, time: float, task: Task) -> FakeTimer:
+        timer = FakeTimer(time, task)
+        if time < math.inf:
+            heapq.heappush(self._later, (time, next(self._count), timer))
+        return timer
+
+    def _step(self, limit: float | None) -> bool:
+        """Do one thing, or else move the clock; False if there is nothing to come."""
+        if self._interrupt is not None and self._now >= self._interrupt:
+            self._interrupt = None
+            raise KeyboardInterrupt
+        if self._run_one():
+            return True
+        while self._later and not self._later[0][2].armed:
+            heapq.heappop(self._later)
+        times = [self._later[0][0]] if self._later else []
+        times += [t for t in (limit, self._interrupt) if t is not None]
+        if not times:
+            return False
+        self._now = min(times)
+        self._steps = 0
+        return True
+
+    def _run_one(self) -> bool:
+        self._steps += 1
+        if self._steps > BUSY:
+            pytest.fail("a busy loop: there is always one more thing to do at this moment")
+        while self._later and self._later[0][0] <= self._now:
+            timer = heapq.heappop(self._later)[2]
+            if timer.armed:
+                timer.task()
+                timer.armed = False
+        if self._tasks:
+            self._on_loop = True
+            try:
+                self._tasks.popleft()()
+            finally:
+                self._on_loop = False
+        elif self._requests:
+            self._run_worker(self._requests.popleft())
+        elif self._callbacks and self._now >= self._callbacks_free_at:
+            held = self._run_worker(self._callbacks.popleft())
+            self._callbacks_free_at = self._now + held
+            self._at(self._callbacks_free_at, _nothing)
+        elif self._others:
+            self._others.popleft()()
+        else:
+            return False
+        return True
+
+    def _run_worker(self, task: Task) -> float:
+        """Run a task as `WorkerPool` does, which logs what it raises; return how long it takes."""
+        before, self._held = self._held, 0.0
+        with suppress(SystemExit, Interrupted):
+            task()
+        held, self._held = self._held, before
+        return held
+
+
+def _nothing() -> None:
+    """Makes a moment at which the world is looked at again."""
+
+
+class Interrupted(BaseException):
+    """Something like a KeyboardInterrupt, in a worker."""
+
+
+# ---- connections -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Opens:
+    """The handshake is through."""
+
+
+@attrs.frozen
+class Refuses:
+    """The job does not run yet."""
+
+
+@attrs.frozen
+class Says:
+    """Messages, all in one read."""
+
+    messages: tuple[str, ...]
+
+
+@attrs.frozen
+class Closes:
+    """An orderly close."""
+
+    code: int = 1000
+
+
+@attrs.frozen
+class Breaks:
+    """The connection is gone."""
+
+
+OPENS, REFUSES, CLOSES, BREAKS = Opens(), Refuses(), Closes(), Breaks()
+
+
+def says(*messages: str) -> Says:
+    return Says(messages)
+
+
+Step: TypeAlias = float | Opens | Refuses | Says | Closes | Breaks
+Script: TypeAlias = tuple[Step, ...]
+"""What a connection does; a number is a pause in seconds."""
+
+
+class FakeChannel:
+    """A connection whose peer is the test."""
+
+    def __init__(
+        self, reactor: FakeReactor, connection: int, endpoint: StreamEndpoint, listener: Listener
+    ) -> None:
+        self.connection = connection
+        self.endpoint = endpoint
+        self.log: list[str] = []
+        """`pause`, `resume`, `close`, as they were called."""
+        self.opened_at = reactor.elapsed
+        self.is_live = True
+        """Whether neither side has ended it."""
+        self.is_paused = False
+        self._reactor = reactor
+        self._listener = listener
+        self._unread: deque[tuple[StreamEvent, ...]] = deque()
+
+    def pause(self) -> None:
+        self.log.append("pause")
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.log.append("resume")
+        self.is_paused = False
+        self._reactor.call_soon(self._read)
+
+    def close(self) -> None:
+        self.log.append("close")
+        self.is_live = False
+
+    def play(self, script: Script) -> None:
+        """Do these steps, one after the other."""
+        delay = 0.0
+        for step in script:
+            if isinstance(step, int | float):
+                delay += step
+            else:
+                self._reactor._at(self._reactor.now() + delay, self._later(step))
+
+    def feed(self, *steps: Step) -> None:
+        """Send this now, in one read, and have it handled."""
+        self._send(tuple(self._event(step) for step in steps))
+        self._reactor.settle()
+
+    def _later(self, step: Step) -> Task:
+        return lambda: self._send((self._event(step),))
+
+    def _send(self, events: tuple[StreamEvent, ...]) -> None:
+        self._unread.append(events)
+        self._reactor.call_soon(self._read)
+
+    def _read(self) -> None:
+        while self._unread and self.is_live and not self.is_paused:
+            events = self._unread.popleft()
+            if isinstance(events[-1], StreamNotReady | StreamClosed | StreamFailed):
+                self.is_live = False
+            self._listener(events)
+
+    def _event(self, step: Step) -> StreamEvent:
+        match step:
+            case Opens():
+                return StreamOpened(self.connection)
+            case Refuses():
+                return StreamNotReady(self.connection)
+            case Says(messages):
+                return InterimReceived(self.connection, messages)
+            case Closes(code):
+                return StreamClosed(self.connection, code)
+            case Breaks():
+                return StreamFailed(self.connection, TransportError("it broke", retryable=True))
+            case _:
+                raise TypeError(step)
+
+
+class SilentProtocol:
+    """A `StreamProtocol` that nobody uses: the channel is a fake."""
+
+    def start(self) -> None: ...
+
+    def receive(self, data: bytes) -> Sequence[StreamEvent]:
+        return ()
+
+    def data_to_send(self) -> bytes:
+        return b""
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class FakeStreams:
+    """Stands for a `RuntimeWebsocketClient`."""
+
+    def __init__(self, resume: Resume = Resume.OFFSET, *, streams_result: bool = False) -> None:
+        self.traits = ServiceTraits(pushes=True, resume=resume, streams_result=streams_result)
+        self.asked: list[int] = []
+        """How many messages each connection was to skip."""
+        self.failure: Exception | None = None
+        """What is raised in place of an endpoint."""
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+        assert job_id == "j1"
+        self.asked.append(command.after)
+        if self.failure is not None:
+            raise self.failure
+        return StreamEndpoint("fake", 1, None, SilentProtocol())
+
+
+# ---- requests ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Late:
+    """An answer that takes its time."""
+
+    seconds: float
+    answer: Answer = "QUEUED"
+
+
+Value: TypeAlias = str | Mapping[str, Any] | BaseException | Late
+Answer: TypeAlias = Value | Callable[[], Value]
+"""A value to give, an exception to raise, either of them late, or what gives one of these when it
+is asked. For `job_get` a text is a status word."""
+
+HANGS = Late(NEVER)
+"""A request that does not return."""
+
+
+class FakeClient:
+    """An api client that reads its answers from scripts; the last of each is repeated."""
+
+    def __init__(
+        self,
+        reactor: FakeReactor,
+        *status: Answer,
+        result: Answer | list[Answer] = "42",
+        cancel: Answer | list[Answer] = "",
+        logs: Answer | list[Answer] = "",
+    ) -> None:
+        self._reactor = reactor
+        self._scripts = {
+            "job_get": list(status) or ["QUEUED"],
+            "job_results": result if isinstance(result, list) else [result],
+            "job_cancel": cancel if isinstance(cancel, list) else [cancel],
+            "job_logs": logs if isinstance(logs, list) else [logs],
+        }
+        self.calls: list[tuple[str, float]] = []
+        """What was asked for, and when."""
+
+    def count(self, call: str) -> int:
+        return len(self.times(call))
+
+    def times(self, call: str) -> list[float]:
+        """When it was asked, in seconds since the beginning."""
+        return [round(time, 6) for name, time in self.calls if name == call]
+
+    def now_says(self, *status: Answer, result: Answer | None = None) -> None:
+        """Change the scripts."""
+        if status:
+            self._scripts["job_get"] = list(status)
+        if result is not None:
+            self._scripts["job_results"] = [result]
+
+    def job_get(self, job_id: str) -> Mapping[str, Any]:
+        answer = self._next("job_get", job_id)
+        return {"id": job_id, "status": answer} if isinstance(answer, str) else answer
+
+    def job_results(self, job_id: str) -> str:
+        answer = self._next("job_results", job_id)
+        assert isinstance(answer, str)
+        return answer
+
+    def job_cancel(self, job_id: str) -> object:
+        return self._next("job_cancel", job_id)
+
+    def job_logs(self, job_id: str) -> str:
+        answer = self._next("job_logs", job_id)
+        assert isinstance(answer, str)
+        return answer
+
+    def _next(self, call: str, job_id: str) -> str | Mapping[str, Any]:
+        assert job_id == "j1"
+        self.calls.append((call, self._reactor.elapsed))
+        script = self._scripts[call]
+        answer = script.pop(0) if len(script) > 1 else script[0]
+        while not isinstance(answer, str | Mapping):
+            if isinstance(answer, Late):
+                self._reactor.hold(answer.seconds)
+                answer = answer.answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                answer = answer()
+        return answer
+
+
+def over_time(reactor: FakeReactor, first: Value, *changes: tuple[float, Value]) -> Answer:
+    """An answer that changes with the time since the beginning."""
+
+    def answer() -> Value:
+        return [first, *(value for time, value in changes if time <= reactor.elapsed)][-1]
+
+    return answer
+
+
+def failure(
+    status_code: int | None = None, *, retryable: bool = False, after: float | None = None
+) -> TransportError:
+    return TransportError(f"no luck ({status_code})", status_code, retryable, after)
+
+
+# ---- a job in all this -------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class World:
+    """A reactor, a service and a job."""
+
+    reactor: FakeReactor
+    client: FakeClient
+    streams: FakeStreams | None
+    job: RuntimeJob
+
+    @property
+    def traces(self) -> list[str]:
+        """What the job has under way: nothing, once nobody is interested in it."""
+        self.reactor.settle()
+        found = [f"timer in {delay:g} s" for delay in self.reactor.armed]
+        found += [f"connection {c.connection}" for c in self.reactor.channels if c.is_live]
+        if not self.job._driver._closed:
+            found += [f"wait {number}" for number in self.job._machine._waits or {}]
+        return found
+
+    @contextmanager
+    def takes(self, seconds: float) -> Iterator[None]:
+        """What is inside takes exactly so long."""
+        start = self.reactor.now()
+        yield
+        assert self.reactor.now() == start + seconds
+
+
+def world(
+    *status: Answer,
+    streams: FakeStreams | Resume | None = None,
+    script: Sequence[Script] = (),
+    result: Answer | list[Answer] = "42",
+    cancel: Answer | list[Answer] = "",
+    logs: Answer | list[Answer] = "",
+    reactor: FakeReactor | None = None,
+    **options: Any,
+) -> World:
+    """Make a job whose service answers with `status`, and streams with `script`."""
+    reactor = FakeReactor() if reactor is None else reactor
+    reactor.connections += script
+    client = FakeClient(reactor, *status, result=result, cancel=cancel, logs=logs)
+    source = FakeStreams(streams) if isinstance(streams, Resume) else streams
+    job = RuntimeJob("b", client, source, "j1", "p", reactor=reactor, **options)
+    return World(reactor, client, source, job)
