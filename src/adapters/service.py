@@ -80,6 +80,7 @@ class RuntimeService:
         Raises:
             ServiceError: if it does not come up, or the extra `local` is not installed.
         """
+        from adapters.local.client import LocalClient
         from adapters.local.process import LocalServiceProcess
 
         process = LocalServiceProcess.start(workers)
@@ -88,6 +89,8 @@ class RuntimeService:
         except BaseException:
             process.close()
             raise
+        # The one it replaces has opened nothing yet.
+        service._client = LocalClient(process)
         service._local = process
         return service
 

@@ -154,11 +154,11 @@ class RuntimeClient:
 
     def job_cancel(self, job_id: str) -> None:
         """Ask for the end of a job. A `TransportError` with status 409 says that it has ended."""
-        self._session.send(Request("POST", ibm_legacy.job_path(job_id, "cancel")))
+        self._send(Request("POST", ibm_legacy.job_path(job_id, "cancel")))
 
     def job_delete(self, job_id: str) -> None:
         """Remove a job and its result from the service."""
-        self._session.send(Request("DELETE", ibm_legacy.job_path(job_id)))
+        self._send(Request("DELETE", ibm_legacy.job_path(job_id)))
 
     # ---- programs ------------------------------------------------------------------------------
 
@@ -202,13 +202,13 @@ class RuntimeClient:
 
     def program_delete(self, program_id: str) -> None:
         """Remove a program from the service."""
-        self._session.send(Request("DELETE", ibm_legacy.program_path(program_id)))
+        self._send(Request("DELETE", ibm_legacy.program_path(program_id)))
 
     # ---- the session ---------------------------------------------------------------------------
 
     def logout(self) -> None:
         """Tell the service that this access token is no longer used."""
-        self._session.send(Request("POST", "/logout"))
+        self._send(Request("POST", "/logout"))
 
     def close(self) -> None:
         """Close the connections. May be repeated; requests under way end by themselves."""
@@ -240,9 +240,13 @@ class RuntimeClient:
 
     # ---- answers -------------------------------------------------------------------------------
 
+    def _send(self, request: Request) -> Answer:
+        """Do a request, whatever its answer is."""
+        return self._session.send(request)
+
     def _object(self, request: Request) -> dict[str, Any]:
         """Do a request whose answer is a JSON object."""
-        answer = self._session.send(request)
+        answer = self._send(request)
         limits = DecodeLimits(max_text_bytes=self._session.max_answer_bytes)
         try:
             value = parse_json(answer.body.decode("utf-8"), limits)
@@ -256,7 +260,7 @@ class RuntimeClient:
 
     def _text(self, request: Request) -> str:
         """Do a request whose answer is a text."""
-        answer = self._session.send(request)
+        answer = self._send(request)
         try:
             return answer.body.decode("utf-8")
         except UnicodeDecodeError as error:

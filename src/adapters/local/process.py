@@ -89,6 +89,11 @@ class LocalServiceProcess:
         """The number of the service's process."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the service is gone, and its jobs with it: closed, killed or crashed."""
+        return self._process.poll() is not None
+
     def close(self) -> None:
         """End the service and all its jobs; returns when it is gone, at most about 5 s later."""
         with self._lock:
