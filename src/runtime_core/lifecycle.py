@@ -9,6 +9,7 @@ dict look-up.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import TypeAlias
 
 from transitions import Machine
@@ -85,19 +86,22 @@ def build_machine(rows: Sequence[Row]) -> Machine:
             `transitions` itself takes both in silence.
     """
     seen: set[tuple[str, JobState]] = set()
+    plain: list[list[str | Enum]] = []
     for trigger, source, target in rows:
         if trigger not in EVENTS:
             raise ValueError(f"the lifecycle table names {trigger!r}, which is no event")
-        if not (isinstance(source, JobState) and isinstance(target, JobState)):
-            raise ValueError(f"{trigger}: {source!r} -> {target!r} is not from state to state")
+        if not all(isinstance(state, JobState) for state in (source, target)):
+            text = f"{trigger}: {source!r} -> {target!r} is not from state to state"
+            raise ValueError(text)
         if (trigger, source) in seen:
             raise ValueError(f"two rows for {trigger} in {source.name}")
         seen.add((trigger, source))
+        plain.append([trigger, source, target])
     return Machine(
         model=None,
         states=JobState,
         initial=QUEUED,
-        transitions=[list(row) for row in rows],
+        transitions=plain,
         auto_transitions=False,
     )
 
@@ -105,7 +109,7 @@ def build_machine(rows: Sequence[Row]) -> Machine:
 def compile_table(machine: Machine) -> dict[tuple[JobState, type[LifecycleEvent]], JobState]:
     """Read the table of a machine back as a plain dict."""
     return {
-        (JobState[row.source], kind): JobState[row.dest]
+        (JobState[row.source], kind): JobState[str(row.dest)]
         for trigger, kind in EVENTS.items()
         for row in machine.get_transitions(trigger)
     }
@@ -121,7 +125,7 @@ LIFECYCLE = compile_table(MACHINE)
 def may_become(state: JobState) -> frozenset[JobState]:
     """The states that one event can lead to from this one, itself included."""
     return frozenset(
-        JobState[row.dest]
+        JobState[str(row.dest)]
         for trigger in MACHINE.get_triggers(state)
         for row in MACHINE.get_transitions(trigger, state)
     )

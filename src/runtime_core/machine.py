@@ -228,9 +228,7 @@ class JobMachine:
     def _on_answer(self, request: int, out: list[Command]) -> None:
         """A request was answered: the job is not final."""
         self._signal_watch(WatchSignal.REPLIED, out)
-        self._end_waits(
-            (n for n, wait in self._each_wait() if 0 < wait.mark <= request), out
-        )
+        self._end_waits((n for n, wait in self._each_wait() if 0 < wait.mark <= request), out)
         if self._stream is not None:
             self._stream.on_answer(request, self._state is JobState.RUNNING, out)
         if not self._settle(out) and self._watch is WatchState.IDLE:
@@ -286,9 +284,7 @@ class JobMachine:
             return
         self._status_request = 0
         self._signal_watch(WatchSignal.FAILED, out)
-        self._end_waits(
-            (n for n, w in self._each_wait() if w.mark), out, event.error
-        )
+        self._end_waits((n for n, w in self._each_wait() if w.mark), out, event.error)
         self._failures += 1
         if not self._settle(out):
             self._pause_after_failure(event, out)
@@ -493,9 +489,7 @@ class JobMachine:
         self._all_waits()[event.wait_id] = Wait(None, DEFAULT_WAIT)
         return tuple(out)
 
-    def _on_subscribe(
-        self, event: SubscriptionRequested | ReplayRequested
-    ) -> tuple[Command, ...]:
+    def _on_subscribe(self, event: SubscriptionRequested | ReplayRequested) -> tuple[Command, ...]:
         final = self._state.is_final
         if not self.traits.pushes:
             raise self._refusal("stream_results", "its service has no streams")

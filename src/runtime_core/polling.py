@@ -41,4 +41,4 @@ def retry_delay(failures: int, retry_after: float | None = None) -> float:
     """
     if retry_after is not None:
         return max(SHORTEST_POLL, min(retry_after, LONGEST_RETRY_AFTER))
-    return min(FIRST_RETRY * 2 ** min(failures - 1, 10), LONGEST_RETRY)
+    return min(FIRST_RETRY * 2.0 ** min(failures - 1, 10), LONGEST_RETRY)

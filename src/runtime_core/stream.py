@@ -246,10 +246,11 @@ class StreamRegion:
         """Deliver what was held and all but the last of these, which may be the result."""
         out: list[Command] = []
         self.release(out)
-        if len(messages) > 1:
-            out.append(Deliver(self.subscriber, self.cursor, messages[:-1]))
+        *shown, last = messages
+        if shown:
+            out.append(Deliver(self.subscriber, self.cursor, tuple(shown)))
         self.cursor += len(messages)
-        self.held, self.held_mark = messages[-1], next_request
+        self.held, self.held_mark = last, next_request
         return tuple(out)
 
     def _last_pass(self, complete: bool, out: list[Command]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ledger import Ledger, Request
-
 from runtime_core.commands import FetchFailure, FetchResult, FetchStatus, SendCancel
 from runtime_core.errors import TransportError
 from runtime_core.events import (
@@ -37,6 +35,7 @@ from runtime_core.events import (
     WaitEnded,
     WaitStarted,
 )
+from runtime_core.testing import Ledger, RequestKind
 
 ERROR = TransportError("the service did not answer", retryable=True)
 LATE = 1_000_000
@@ -81,7 +80,7 @@ def _told(request: int | None) -> Iterator[Event]:
     yield UnknownStatusReported("Pondering", request)
 
 
-def _replies(number: int, kind: type[Request]) -> Iterator[Event]:
+def _replies(number: int, kind: RequestKind) -> Iterator[Event]:
     if kind is FetchResult:
         yield ResultReceived(number, "m")
         yield ResultReceived(number, "42")

@@ -1,0 +1,100 @@
+"""The tree of errors, and what each of them says."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from runtime_core import errors
+from runtime_core.errors import (
+    DecodeError,
+    EncodeError,
+    JobError,
+    JobTimeoutError,
+    RuntimeCoreError,
+    RuntimeInvalidStateError,
+    RuntimeJobCancelledError,
+    RuntimeJobFailureError,
+    ServiceError,
+    TransportError,
+    UnknownStatusError,
+    UsageError,
+)
+from runtime_core.states import JobState
+
+EXAMPLES: list[tuple[RuntimeCoreError, type[RuntimeCoreError], str]] = [
+    (
+        RuntimeInvalidStateError(
+            "cancel", "j1", JobState.DONE, "it has ended", ("status", "result")
+        ),
+        UsageError,
+        "Job j1 is DONE: cannot cancel, it has ended. Legal now: status, result.",
+    ),
+    (
+        RuntimeInvalidStateError("wait", "j1", JobState.QUEUED, "wait 1 is under way already"),
+        UsageError,
+        "Job j1 is QUEUED: cannot wait, wait 1 is under way already.",
+    ),
+    (EncodeError("An object", "$.a"), UsageError, "An object (at $.a)"),
+    (EncodeError("An object"), UsageError, "An object"),
+    (TransportError("no answer", 503, True, 2.0), ServiceError, "no answer"),
+    (
+        UnknownStatusError("j1", "Pondering"),
+        ServiceError,
+        "The service reports the unknown status 'Pondering' for job j1. "
+        "Pass on_unknown_status=<a JobState> to say what it should be taken for.",
+    ),
+    (DecodeError("Too many", "$", "max_nodes"), ServiceError, "Too many (at $)"),
+    (DecodeError("Too many"), ServiceError, "Too many"),
+    (
+        JobTimeoutError("j1", "the result", 1.50, JobState.RUNNING),
+        ServiceError,
+        "Job j1 is RUNNING: the result did not come within 1.5 s. "
+        "The job goes on; wait again, or cancel() it.",
+    ),
+    (
+        RuntimeJobFailureError("j1"),
+        JobError,
+        "Job j1 failed: the service gives no reason; job.logs() may tell more",
+    ),
+    (RuntimeJobFailureError("j1", "boom", 17), JobError, "Job j1 failed (code 17): boom"),
+    (RuntimeJobFailureError("j1", "boom", 0), JobError, "Job j1 failed (code 0): boom"),
+    (RuntimeJobCancelledError("j1"), JobError, "Job j1 was cancelled: it has no result."),
+]
+IDS = [type(error).__name__ for error, _, _ in EXAMPLES]
+
+
+@pytest.mark.parametrize(("error", "family", "message"), EXAMPLES, ids=IDS)
+def test_an_error_belongs_to_a_family_and_says_what_happened(
+    error: RuntimeCoreError, family: type[RuntimeCoreError], message: str
+) -> None:
+    assert isinstance(error, family)
+    assert str(error) == message
+
+
+@pytest.mark.parametrize(("error", "family", "message"), EXAMPLES, ids=IDS)
+def test_an_error_survives_the_way_to_another_process(
+    error: RuntimeCoreError, family: type[RuntimeCoreError], message: str
+) -> None:
+    twin = pickle.loads(pickle.dumps(error))
+    assert type(twin) is type(error)
+    assert str(twin) == message
+    assert vars(twin) == vars(error)
+
+
+def test_a_timeout_is_a_timeout_error() -> None:
+    assert issubclass(JobTimeoutError, TimeoutError)
+
+
+def test_every_error_is_in_the_tree_that_the_module_draws() -> None:
+    kinds = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, RuntimeCoreError)
+    ]
+    assert len(kinds) >= 12
+    drawn = errors.__doc__ or ""
+    assert [kind for kind in kinds if kind.__name__ not in drawn] == []
+    families = (UsageError, ServiceError, JobError)
+    assert all(issubclass(kind, families) for kind in kinds if kind is not RuntimeCoreError)

@@ -1,0 +1,395 @@
+"""Subscriptions: who may have one, where it starts, what is delivered, a gap, or held back."""
+
+from __future__ import annotations
+
+import pytest
+from scenes import (
+    ERROR,
+    LIVE,
+    LIVE_RESULT,
+    OFFSET,
+    OFFSET_RESULT,
+    POLLED,
+    REPLAY,
+    STOP_POLL,
+    STOP_STREAM,
+    Scene,
+    fired,
+    poll,
+    retry,
+    streaming,
+)
+
+from runtime_core.commands import (
+    CloseStream,
+    Deliver,
+    DeliverGap,
+    EndSubscription,
+    EndWait,
+    FetchResult,
+    FetchStatus,
+    OpenStream,
+)
+from runtime_core.events import (
+    Event,
+    InterimReceived,
+    JobCancelled,
+    JobFailed,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    Need,
+    ReplayRequested,
+    ResultReceived,
+    StreamClosed,
+    StreamFailed,
+    StreamOpened,
+    SubscriptionCancelled,
+    SubscriptionRequested,
+    WaitStarted,
+)
+from runtime_core.traits import ServiceTraits
+
+# ---- who may -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("request_of", [SubscriptionRequested, ReplayRequested])
+def test_a_service_without_streams_has_none(request_of: type[SubscriptionRequested]) -> None:
+    refusal = Scene(POLLED, JobStarted()).refused(request_of(1))
+    assert (refusal.action, refusal.why) == ("stream_results", "its service has no streams")
+
+
+@pytest.mark.parametrize("request_of", [SubscriptionRequested, ReplayRequested])
+def test_of_two_subscriptions_exactly_one_wins(request_of: type[SubscriptionRequested]) -> None:
+    scene = Scene(OFFSET, SubscriptionRequested(1))
+    refusal = scene.refused(request_of(2))
+    assert (refusal.action, refusal.why) == ("stream_results", "its results are streamed already")
+    assert refusal.legal == ("status", "result", "cancel", "cancel_result_streaming")
+    scene.tell(StreamOpened(1))
+    assert scene.tell(InterimReceived(1, ("m",))) == (Deliver(1, 0, ("m",)),)
+
+
+@pytest.mark.parametrize("ending", [JobSucceeded(), JobFailed(), JobCancelled()])
+def test_a_job_that_has_ended_cannot_be_subscribed_to(ending: Event) -> None:
+    refusal = Scene(OFFSET, ending).refused(SubscriptionRequested(1))
+    assert (refusal.action, refusal.why) == ("stream_results", "it has ended")
+
+
+def test_a_replay_of_what_was_not_kept_is_refused() -> None:
+    refusal = Scene(LIVE, JobSucceeded()).refused(ReplayRequested(1))
+    assert refusal.action == "interim_results"
+    assert refusal.why == "it has ended and its service keeps none"
+
+
+@pytest.mark.parametrize("traits", [OFFSET, REPLAY])
+def test_a_job_that_has_ended_is_replayed_where_it_was_kept(traits: ServiceTraits) -> None:
+    scene = Scene(traits, JobSucceeded())
+    assert scene.tell(ReplayRequested(1)) == (OpenStream(1, 0),)
+    assert scene.tell(StreamOpened(1)) == (retry(1, 10.0),)
+    assert scene.tell(InterimReceived(1, ("m", "n"))) == (Deliver(1, 0, ("m", "n")),)
+    assert scene.tell(StreamClosed(1)) == (STOP_STREAM, EndSubscription(1))
+
+
+def test_a_replay_that_breaks_goes_on_once() -> None:
+    scene = Scene(OFFSET, JobSucceeded(), ReplayRequested(1), StreamOpened(1))
+    scene.tell(InterimReceived(1, ("m",)))
+    assert scene.tell(StreamFailed(1, ERROR)) == (STOP_STREAM, OpenStream(2, 1))
+    scene.tell(StreamOpened(2))
+    assert scene.tell(StreamFailed(2, ERROR)) == (STOP_STREAM, EndSubscription(1, ERROR))
+    # The next one has its own chance.
+    assert scene.tell(ReplayRequested(2)) == (OpenStream(3, 0),)
+    assert scene.tell(StreamFailed(3, ERROR)) == (OpenStream(4, 0),)
+
+
+def test_a_replay_of_a_job_that_goes_on_is_a_subscription() -> None:
+    scene = Scene(LIVE, JobStarted())
+    assert scene.tell(ReplayRequested(1)) == (OpenStream(1, 0), poll(1, 0.05))
+
+
+# ---- cancelled ---------------------------------------------------------------------------------
+
+
+def test_cancelled_right_after_its_start() -> None:
+    scene = Scene(OFFSET, JobStarted(), SubscriptionRequested(1))
+    out = scene.tell(SubscriptionCancelled(1))
+    assert out == (EndSubscription(1), STOP_POLL, CloseStream(1))
+    assert scene.tell(StreamOpened(1)) == ()
+    assert scene.tell(SubscriptionCancelled(1)) == ()
+
+
+def test_a_late_cancel_does_not_end_the_next_subscription() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(SubscriptionCancelled(1), SubscriptionRequested(2))
+    assert scene.tell(SubscriptionCancelled(1)) == ()
+    assert scene.machine.is_streaming
+
+
+def test_nothing_is_delivered_after_the_end() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(WaitStarted(1, Need.FINAL), SubscriptionCancelled(1))
+    assert scene.tell(InterimReceived(1, ("m",))) == ()
+
+
+# ---- where it starts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("traits", [OFFSET, REPLAY])
+def test_a_second_subscription_starts_at_the_first_message(traits: ServiceTraits) -> None:
+    scene = streaming(traits)
+    scene.tell(InterimReceived(1, ("m", "n")), SubscriptionCancelled(1))
+    assert scene.machine.received == 2
+    assert scene.tell(SubscriptionRequested(2))[0] == OpenStream(2, 0)
+    assert scene.machine.received == 0
+    scene.tell(StreamOpened(2))
+    assert scene.tell(InterimReceived(2, ("m", "n", "o"))) == (Deliver(2, 0, ("m", "n", "o")),)
+
+
+@pytest.mark.parametrize("traits", [OFFSET, REPLAY])
+def test_messages_that_passed_before_the_subscription_are_had_again(traits: ServiceTraits) -> None:
+    scene = Scene(traits, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    scene.tell(InterimReceived(1, ("m",)))
+    assert scene.tell(SubscriptionRequested(1)) == (CloseStream(1), OpenStream(2, 0), poll(3, 0.05))
+    scene.tell(StreamOpened(2))
+    assert scene.tell(InterimReceived(2, ("m", "n"))) == (Deliver(1, 0, ("m", "n")),)
+
+
+def test_a_live_subscription_starts_now() -> None:
+    scene = Scene(LIVE, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    scene.tell(InterimReceived(1, ("m",)))
+    assert scene.tell(SubscriptionRequested(1)) == ()
+    assert scene.tell(InterimReceived(1, ("n",))) == (Deliver(1, 0, ("n",)),)
+
+
+def test_a_connection_that_carried_nothing_yet_is_used() -> None:
+    scene = Scene(OFFSET, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    assert scene.tell(SubscriptionRequested(1)) == ()
+    assert scene.tell(InterimReceived(1, ("m",))) == (Deliver(1, 0, ("m",)),)
+
+
+def test_a_subscription_ends_a_back_off_of_the_connection() -> None:
+    scene = Scene(OFFSET, JobStarted(), WaitStarted(1, Need.FINAL))
+    scene.tell(StreamFailed(1, ERROR))
+    assert scene.tell(SubscriptionRequested(1)) == (STOP_STREAM, OpenStream(2, 0))
+
+
+# ---- the cursor --------------------------------------------------------------------------------
+
+
+def test_an_offset_goes_on_after_what_was_received() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(InterimReceived(1, ("m", "n")), StreamClosed(1, 1006))
+    assert scene.tell(fired(retry(1, 0.5))) == (OpenStream(2, 2),)
+    assert scene.tell(StreamOpened(2)) == ()
+    assert scene.tell(InterimReceived(2, ("o",))) == (Deliver(1, 2, ("o",)),)
+
+
+def test_a_replay_skips_what_was_received() -> None:
+    scene = streaming(REPLAY)
+    scene.tell(InterimReceived(1, ("m", "n")), StreamClosed(1, 1006))
+    assert scene.tell(fired(retry(1, 0.5))) == (OpenStream(2, 2),)
+    assert scene.tell(StreamOpened(2)) == ()
+    assert scene.tell(InterimReceived(2, ("m",))) == ()
+    assert scene.tell(InterimReceived(2, ("n", "o"))) == (Deliver(1, 2, ("o",)),)
+    assert scene.tell(InterimReceived(2, ("p",))) == (Deliver(1, 3, ("p",)),)
+    assert scene.machine.received == 4
+
+
+def test_equal_messages_are_different_messages() -> None:
+    scene = streaming(OFFSET)
+    for first in range(3):
+        assert scene.tell(InterimReceived(1, ("m",))) == (Deliver(1, first, ("m",)),)
+
+
+def test_a_read_without_messages_is_nothing() -> None:
+    scene = streaming(OFFSET)
+    assert scene.tell(InterimReceived(1, ())) == ()
+
+
+def test_what_a_live_service_sent_meanwhile_is_a_gap() -> None:
+    scene = streaming(LIVE)
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1, 1006), fired(retry(1, 0.5)))
+    assert scene.tell(StreamOpened(2)) == (DeliverGap(1, 1),)
+    assert scene.tell(InterimReceived(2, ("o",))) == (Deliver(1, 1, ("o",)),)
+
+
+def test_the_first_connection_of_a_live_subscription_is_no_gap() -> None:
+    scene = Scene(LIVE, JobStarted(), SubscriptionRequested(1))
+    assert scene.tell(StreamOpened(1)) == (poll(2, 5.0),)
+
+
+def test_a_failed_first_attempt_of_a_live_subscription_is_a_gap() -> None:
+    scene = Scene(LIVE, JobStarted(), SubscriptionRequested(1))
+    scene.tell(StreamFailed(1, ERROR), fired(retry(1, 0.5)))
+    assert scene.tell(StreamOpened(2)) == (DeliverGap(1, 0), poll(2, 5.0))
+
+
+def test_a_live_subscription_on_an_open_connection_has_a_gap_when_that_is_lost() -> None:
+    scene = Scene(LIVE, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    scene.tell(SubscriptionRequested(1), StreamClosed(1), fired(retry(1, 0.5)))
+    assert scene.tell(StreamOpened(2)) == (DeliverGap(1, 0),)
+
+
+def test_a_wait_alone_hears_of_no_gap() -> None:
+    scene = Scene(LIVE, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    scene.tell(StreamClosed(1), fired(retry(1, 0.5)))
+    assert scene.tell(StreamOpened(2)) == ()
+
+
+# ---- live, and the job has ended ---------------------------------------------------------------
+
+
+def test_a_live_stream_that_closed_with_the_job_is_complete() -> None:
+    scene = streaming(LIVE)
+    scene.tell(StreamClosed(1))
+    assert scene.tell(JobSucceeded(3)) == (STOP_STREAM, EndSubscription(1))
+
+
+def test_a_live_stream_that_broke_before_the_end_has_a_gap() -> None:
+    scene = streaming(LIVE)
+    scene.tell(StreamClosed(1, 1006))
+    assert scene.tell(JobSucceeded(3)) == (STOP_STREAM, DeliverGap(1, 0), EndSubscription(1))
+
+
+def test_a_live_stream_that_closed_long_before_the_end_has_a_gap() -> None:
+    scene = streaming(LIVE)
+    scene.tell(StreamClosed(1), JobStarted(3))  # the job went on after that
+    out = scene.tell(JobSucceeded())
+    assert out == (STOP_POLL, STOP_STREAM, DeliverGap(1, 0), EndSubscription(1))
+
+
+def test_a_live_stream_that_breaks_after_the_end_has_a_gap() -> None:
+    scene = streaming(LIVE)
+    scene.tell(JobSucceeded())
+    assert scene.tell(StreamFailed(1, ERROR)) == (
+        STOP_STREAM,
+        DeliverGap(1, 0),
+        EndSubscription(1),
+    )
+
+
+def test_an_older_answer_does_not_say_that_the_job_went_on_after_the_close() -> None:
+    scene = streaming(LIVE)
+    scene.tell(fired(poll(2, 5.0)), StreamClosed(1))
+    assert scene.tell(JobStarted(3)) == (FetchStatus(4),)
+    assert scene.tell(JobSucceeded(4)) == (STOP_STREAM, EndSubscription(1))
+
+
+# ---- the result as the last message ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("traits", [LIVE_RESULT, OFFSET_RESULT])
+def test_the_last_message_is_held_back_until_another_comes(traits: ServiceTraits) -> None:
+    scene = streaming(traits)
+    assert scene.tell(InterimReceived(1, ("m",))) == ()
+    assert scene.tell(InterimReceived(1, ("n",))) == (Deliver(1, 0, ("m",)),)
+    out = scene.tell(InterimReceived(1, ("o", "p", "q")))
+    assert out == (Deliver(1, 1, ("n",)), Deliver(1, 2, ("o", "p")))
+    assert scene.machine.received == 5
+
+
+def test_the_result_is_not_shown_as_interim() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m", "42")))
+    assert scene.tell(StreamClosed(1)) == (retry(1, 0.5), STOP_POLL, FetchStatus(3))
+    # The result is fetched to tell, although nobody waits for it.
+    assert scene.tell(JobSucceeded(3)) == (STOP_STREAM, FetchResult(4))
+    assert scene.tell(ResultReceived(4, "42")) == (EndSubscription(1),)
+    assert not scene.machine.is_streaming
+
+
+def test_a_last_message_that_is_not_the_result_is_delivered() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m", "n")), StreamClosed(1), JobSucceeded(3))
+    assert scene.tell(ResultReceived(4, "42")) == (Deliver(1, 1, ("n",)), EndSubscription(1))
+
+
+def test_an_answer_that_the_job_runs_releases_what_is_held() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), fired(poll(2, 5.0)))
+    assert scene.tell(JobStarted(3)) == (Deliver(1, 0, ("m",)), poll(4, 5.0))
+
+
+def test_an_answer_that_is_older_than_the_message_releases_nothing() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(fired(poll(2, 5.0)), InterimReceived(1, ("m",)))
+    assert scene.tell(JobStarted(3)) == (poll(4, 5.0),)
+    scene.tell(fired(poll(4, 5.0)))
+    assert scene.tell(JobStarted(5)) == (Deliver(1, 0, ("m",)), poll(6, 5.0))
+
+
+def test_a_stale_answer_releases_what_is_held_too() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), fired(poll(2, 5.0)))
+    assert scene.tell(JobQueued(3))[0] == Deliver(1, 0, ("m",))
+
+
+def test_what_is_held_goes_before_a_gap() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1, 1006), fired(retry(1, 0.5)))
+    assert scene.tell(StreamOpened(2)) == (Deliver(1, 0, ("m",)), DeliverGap(1, 1))
+
+
+@pytest.mark.parametrize("ending", [JobFailed(None, "why"), JobCancelled()])
+def test_a_job_without_a_result_has_no_last_message_that_is_one(ending: Event) -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)))
+    scene.tell(ending)
+    assert scene.tell(StreamClosed(1)) == (
+        STOP_STREAM,
+        Deliver(1, 0, ("m",)),
+        EndSubscription(1),
+    )
+
+
+def test_a_cancelled_subscription_drops_what_is_held() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)))
+    out = scene.tell(SubscriptionCancelled(1))
+    assert out == (EndSubscription(1), STOP_POLL, CloseStream(1))
+
+
+def test_a_result_that_is_here_already_decides_at_once() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(WaitStarted(1, Need.RESULT), InterimReceived(1, ("42",)), JobSucceeded())
+    assert scene.tell(ResultReceived(3, "42")) == (EndWait(1),)
+    assert scene.tell(StreamClosed(1)) == (STOP_STREAM, EndSubscription(1))
+
+
+def test_a_stream_given_up_at_its_deadline_still_compares_the_last_message() -> None:
+    scene = streaming(OFFSET_RESULT)
+    scene.tell(JobSucceeded(), InterimReceived(1, ("42",)))
+    assert scene.tell(fired(retry(1, 10.0))) == (retry(2, 10.0),)
+    out = scene.tell(fired(retry(2, 10.0)))
+    assert out == (CloseStream(1), FetchResult(3))
+    assert scene.tell(ResultReceived(3, "42")) == (DeliverGap(1, 0), EndSubscription(1))
+
+
+def test_a_last_pass_that_breaks_delivers_what_is_held() -> None:
+    scene = streaming(OFFSET_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1), JobSucceeded(3))
+    assert scene.tell(StreamFailed(2, ERROR)) == (
+        Deliver(1, 0, ("m",)),
+        EndSubscription(1, ERROR),
+    )
+
+
+def test_a_gap_behind_what_is_held_comes_after_it() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1, 1006))
+    assert scene.tell(JobSucceeded(3)) == (STOP_STREAM, FetchResult(4))
+    assert scene.tell(ResultReceived(4, "42")) == (
+        Deliver(1, 0, ("m",)),
+        DeliverGap(1, 1),
+        EndSubscription(1),
+    )
+
+
+def test_a_reconnect_after_the_end_does_not_release_what_is_held() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1, 1006), fired(retry(1, 0.5)))
+    assert scene.tell(JobSucceeded(3)) == ()
+    # What is held may be the result; then nothing follows it.
+    assert scene.tell(StreamOpened(2)) == (retry(2, 10.0),)
+    assert scene.tell(InterimReceived(2, ("42",))) == (Deliver(1, 0, ("m",)), DeliverGap(1, 1))
+    assert scene.tell(StreamClosed(2)) == (STOP_STREAM, FetchResult(4))
+    assert scene.tell(ResultReceived(4, "42")) == (EndSubscription(1),)
