@@ -55,6 +55,11 @@ class FakeTimer:
     def cancel(self) -> None:
         self.armed = False
 
+    def fire(self) -> None:
+        if self.armed:
+            self.armed = False
+            self.task()
+
 
 class FakeReactor:
     """A `Reactor` for one thread; `now()` starts at 1000 s, so that nobody takes it for a delay."""
@@ -65,7 +70,7 @@ class FakeReactor:
         self._requests: deque[Task] = deque()
         self._callbacks: deque[Task] = deque()
         self._others: deque[Task] = deque()
-        self._later: list[tuple[float, int, FakeTimer]] = []
+        self._later: list[tuple[float, int, Task]] = []
         self._count = itertools.count()
         self._held: float | None = None
         self._callbacks_free_at = 0.0
@@ -93,7 +98,8 @@ class FakeReactor:
 
     def call_later(self, delay: float, task: Task) -> FakeTimer:
         assert self._on_loop, "call_later is for the loop only"
-        timer = self._at(self._now + delay, lambda: self._tasks.append(task))
+        timer = FakeTimer(self._now + delay, task)
+        self._at(timer.at, lambda: self._tasks.append(timer.fire))
         self.timers.append(timer)
         return timer
 
@@ -180,11 +186,9 @@ class FakeReactor:
 
     # ---- the world -----------------------------------------------------------------------------
 
-    def _at(self, time: float, task: Task) -> FakeTimer:
-        timer = FakeTimer(time, task)
+    def _at(self, time: float, task: Task) -> None:
         if time < math.inf:
-            heapq.heappush(self._later, (time, next(self._count), timer))
-        return timer
+            heapq.heappush(self._later, (time, next(self._count), task))
 
     def _step(self, limit: float | None) -> bool:
         """Do one thing, or else move the clock; False if there is nothing to come."""
@@ -193,8 +197,6 @@ class FakeReactor:
             raise KeyboardInterrupt
         if self._run_one():
             return True
-        while self._later and not self._later[0][2].armed:
-            heapq.heappop(self._later)
         times = [self._later[0][0]] if self._later else []
         times += [t for t in (limit, self._interrupt) if t is not None]
         if not times:
@@ -208,10 +210,7 @@ class FakeReactor:
         if self._steps > BUSY:
             pytest.fail("a busy loop: there is always one more thing to do at this moment")
         while self._later and self._later[0][0] <= self._now:
-            timer = heapq.heappop(self._later)[2]
-            if timer.armed:
-                timer.task()
-                timer.armed = False
+            heapq.heappop(self._later)[2]()
         if self._tasks:
             self._on_loop = True
             try:
