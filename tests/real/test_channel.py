@@ -21,10 +21,18 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Ping, TextMessage
 
 from adapters import Gap, RuntimeClient, RuntimeJob, RuntimeWebsocketClient
-from adapters.drivers import channel, inbox
+from adapters.drivers import channel, inbox, job_driver
+from runtime_core import polling
 from runtime_core.errors import JobTimeoutError, TransportError
 from runtime_core.events import JobQueued, JobStarted
 from runtime_core.states import JobState
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back-offs, and waiting for silent streams, as always, but five times as fast."""
+    monkeypatch.setattr(polling, "FIRST_RETRY", 0.1)
+    monkeypatch.setattr(job_driver, "SILENCE", 0.2)
 
 
 def numbers(start: int, end: int) -> list[str]:
@@ -297,9 +305,9 @@ def test_a_replayed_message_does_not_reset_the_backoff() -> None:
         job.cancel_result_streaming()
         assert recorder.values == [0]
         waits = [later - earlier for earlier, later in itertools.pairwise(times)]
-        assert waits[0] >= 0.45  # nothing was seen before it: progress, and the shortest delay
-        assert waits[1] >= 0.9
-        assert waits[2] >= 1.9
+        assert waits[0] >= 0.09
+        assert waits[1] >= 0.19
+        assert waits[2] >= 0.39
 
 
 def test_a_message_like_an_end_marker_or_the_acknowledgement_is_a_message() -> None:
@@ -565,9 +573,8 @@ def test_a_certificate_that_does_not_fit_is_refused(host: str, trusted: bool, wo
 Wait = Callable[[RuntimeJob, float], object]
 
 WAITS: dict[str, Wait] = {
-    "result": lambda job, timeout: job.result(timeout=timeout),
-    "wait_for_final_state": lambda job, timeout: job.wait_for_final_state(timeout=timeout),
-    "result, wait=60": lambda job, timeout: job.result(timeout=timeout, wait=60),
+    "result": lambda job, timeout: job.result(timeout=timeout, wait=60),
+    "final state": lambda job, timeout: job.wait_for_final_state(timeout=timeout, wait=0),
 }
 
 SERVICES: dict[str, Script] = {
@@ -588,8 +595,8 @@ def test_a_timeout_holds_whatever_the_service_does(kind: str, wait: str) -> None
         with RuntimeJob("b", client, streams, "j1", "p") as job:
             began = time.monotonic()
             with pytest.raises(JobTimeoutError):
-                WAITS[wait](job, 0.3)
-            assert 0.25 < time.monotonic() - began < 2
+                WAITS[wait](job, 0.2)
+            assert 0.19 < time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("wait", WAITS)
@@ -598,8 +605,8 @@ def test_a_timeout_holds_while_a_stream_is_silent(wait: str) -> None:
         job.stream_results(Recorder())
         began = time.monotonic()
         with pytest.raises(JobTimeoutError):
-            WAITS[wait](job, 0.3)
-        assert 0.25 < time.monotonic() - began < 2
+            WAITS[wait](job, 0.2)
+        assert 0.19 < time.monotonic() - began < 2
 
 
 def test_a_timeout_of_zero_asks_nothing() -> None:

@@ -11,6 +11,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import assert_never
 
 import attrs
@@ -60,6 +61,21 @@ REQUEST_DEADLINE = 90.0
 """Seconds after which a short request is given up, even if its answer keeps dripping in. Results
 may be large, and are bounded by the caller's timeout alone."""
 
+SILENCE = 1.0
+"""Seconds without a message after which `result()` waits no longer for the end of a stream."""
+
+
+@attrs.define(eq=False)
+class CatchUp:
+    """How far the callback of a subscription is behind."""
+
+    reached: threading.Event = attrs.Factory(threading.Event)
+    """Set when everything received before is through the callback."""
+    moved: threading.Event = attrs.Factory(threading.Event)
+    """Set when more was received, or the subscription has ended."""
+    is_last: bool = False
+    """Whether nothing more follows that has to be waited for."""
+
 
 @attrs.define(eq=False)
 class Waiter:
@@ -94,6 +110,7 @@ class JobDriver:
         self._connection = 0
         self._paused = False
         self._held: dict[type[Command], OpenStream | StartTimer] = {}
+        self._behind: list[CatchUp] = []
         self._closed = False
         self._lost: list[Event] = []
         reactor.adopt(self)
@@ -130,11 +147,21 @@ class JobDriver:
         return True
 
     def wait_for_callbacks(self, deadline: float | None) -> None:
-        """Block until everything received so far is through its callback, or to the deadline."""
-        if self._subscriber is not None:
-            reached = threading.Event()
-            self._reactor.call_soon(lambda: self._mark(reached))
-            self._reactor.wait(reached, deadline)
+        """Block until the stream of a job that has ended is through its callback.
+
+        Not beyond the deadline, and not longer than `SILENCE` for a service that leaves the stream
+        open and sends nothing.
+        """
+        while self._subscriber is not None:
+            behind = CatchUp()
+            self._reactor.call_soon(partial(self._mark, behind))
+            if not self._reactor.wait(behind.reached, deadline) or behind.is_last:
+                return
+            patience = self._reactor.now() + SILENCE
+            if deadline is not None:
+                patience = min(patience, deadline)
+            if not self._reactor.wait(behind.moved, patience):
+                return
 
     def subscribe(
         self,
@@ -226,11 +253,15 @@ class JobDriver:
             self._receive(SubscriptionCancelled(self._subscription))
             self._adjust()
 
-    def _mark(self, reached: threading.Event) -> None:
+    def _mark(self, behind: CatchUp) -> None:
         if self._subscriber is None or self._closed:
-            reached.set()
-        else:
-            self._subscriber.put(Mark(reached.set))
+            behind.is_last = True
+            behind.reached.set()
+            return
+        behind.is_last = not (self.machine.is_streaming and self._subscriber.is_waited_for)
+        if not behind.is_last:
+            self._behind.append(behind)
+        self._subscriber.put(Mark(behind.reached.set))
 
     def _adjust(self) -> None:
         paused = self._subscriber is not None and self._subscriber.is_full
@@ -298,6 +329,9 @@ class JobDriver:
     def _put(self, item: Batch | Gap | End) -> None:
         if self._subscriber is not None:  # it is None for what a fork has ended
             self._subscriber.put(item)
+        for behind in self._behind:
+            behind.moved.set()
+        self._behind.clear()
 
     def _wake(self, number: int, error: Exception | None) -> None:
         waiter = self._waiters.pop(number, None)
@@ -408,6 +442,7 @@ class JobDriver:
         self._subscriber = self._channel = None
         self._paused = False
         self._held.clear()
+        self._behind.clear()
 
     def _catch_up(self) -> None:
         while self._lost:

@@ -31,6 +31,11 @@ class Subscriber(Protocol):
         """Whether the caller is the user's callback."""
         ...
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether `result()` returns only when this has got everything."""
+        ...
+
     def put(self, item: Item) -> None:
         """Take one item; must not block."""
         ...
@@ -75,6 +80,11 @@ class CallbackSubscriber:
     def is_current_thread(self) -> bool:
         """Whether the caller is this subscriber's callback."""
         return self._runner == threading.get_ident()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """See `Subscriber`."""
+        return True
 
     @property
     def is_full(self) -> bool:
@@ -155,6 +165,11 @@ class InterimResults(Iterator[Any]):
     @property
     def is_current_thread(self) -> bool:
         """See `Subscriber`."""
+        return False
+
+    @property
+    def is_waited_for(self) -> bool:
+        """See `Subscriber`: who iterates is at no one's service."""
         return False
 
     @property
