@@ -109,10 +109,15 @@ class SharedLoop:
         self._selector = selectors.DefaultSelector()
         self._selector.register(wake, selectors.EVENT_READ, None)
         self._awake = True
-        self._thread = threading.Thread(
-            target=self._run, args=(wake,), name=self._name, daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(wake,), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter ends
+            self._selector.close()
+            wake.close()
+            self._wake_fd.close()
+            raise
+        self._thread = thread
 
     def _wake(self) -> None:
         assert self._wake_fd is not None

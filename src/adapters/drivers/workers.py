@@ -80,8 +80,8 @@ class WorkerPool:
         self._check_later(PATIENCE, self._check)
 
     def _start(self) -> None:
-        self._threads += 1
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        self._threads += 1
 
     def _run(self) -> None:
         while (task := self._next()) is not None:

@@ -1,0 +1,289 @@
+"""The background loop with its real thread; the longest wait is two hundredths of a second."""
+
+from __future__ import annotations
+
+import logging
+import math
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from adapters.drivers import shared_loop
+from adapters.drivers.reactor import JITTER, SharedReactor
+from adapters.drivers.shared_loop import SharedLoop, Timer
+
+LONG = 10.0
+"""How long a test waits for what must happen."""
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedLoop]:
+    monkeypatch.setattr(shared_loop, "LINGER", 0.02)
+    made = SharedLoop("test-loop")
+    yield made
+    thread = made._thread
+    if thread is not None:
+        thread.join(LONG)
+        assert not thread.is_alive()
+    assert not made.is_running
+
+
+def on_loop(loop: SharedLoop, task: Callable[[], object]) -> None:
+    """Run a task on the loop and wait for it."""
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            task()
+        finally:
+            done.set()
+
+    loop.call_soon(run)
+    assert done.wait(LONG)
+
+
+def test_no_thread_runs_before_there_is_a_task(loop: SharedLoop) -> None:
+    assert not loop.is_running
+
+
+def test_tasks_run_on_one_daemon_thread_in_their_order(loop: SharedLoop) -> None:
+    order: list[int] = []
+    threads: set[threading.Thread] = set()
+    for number in range(100):
+        loop.call_soon(partial(order.append, number))
+        loop.call_soon(lambda: threads.add(threading.current_thread()))
+    on_loop(loop, lambda: None)
+    assert order == list(range(100))
+    (thread,) = threads
+    assert thread.daemon
+    assert thread.name == "test-loop"
+
+
+def test_tasks_from_many_threads_all_run_each_thread_s_in_order(loop: SharedLoop) -> None:
+    found: list[tuple[int, int]] = []
+    start = threading.Barrier(8)
+
+    def call(caller: int) -> None:
+        start.wait(LONG)
+        for number in range(200):
+            loop.call_soon(partial(found.append, (caller, number)))
+
+    callers = [threading.Thread(target=call, args=(caller,)) for caller in range(8)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join(LONG)
+    on_loop(loop, lambda: None)
+    assert len(found) == 1600
+    for caller in range(8):
+        assert [number for who, number in found if who == caller] == list(range(200))
+
+
+def test_a_task_may_give_another(loop: SharedLoop) -> None:
+    done = threading.Event()
+    loop.call_soon(lambda: loop.call_soon(lambda: loop.call_soon(done.set)))
+    assert done.wait(LONG)
+
+
+def test_timers_fire_in_the_order_of_their_times(loop: SharedLoop) -> None:
+    order: list[str] = []
+    done = threading.Event()
+
+    def arm() -> None:
+        loop.call_later(0.02, done.set)
+        loop.call_later(0.01, lambda: order.append("c"))
+        loop.call_later(0.0, lambda: order.append("a"))
+        loop.call_later(0.0, lambda: order.append("b"))
+
+    loop.call_soon(arm)
+    assert done.wait(LONG)
+    assert order == ["a", "b", "c"]
+
+
+def test_a_timer_does_not_fire_before_its_time(loop: SharedLoop) -> None:
+    times: list[float] = []
+    done = threading.Event()
+
+    def fired() -> None:
+        times.append(loop.now())
+        done.set()
+
+    def arm() -> None:
+        times.append(loop.now())
+        loop.call_later(0.02, fired)
+
+    loop.call_soon(arm)
+    assert done.wait(LONG)
+    assert times[1] - times[0] >= 0.02
+
+
+def test_a_timer_that_was_cancelled_does_not_fire_and_keeps_nothing_alive(
+    loop: SharedLoop,
+) -> None:
+    fired: list[int] = []
+
+    def arm() -> None:
+        for delay in (0.0, 0.001, 3600.0):
+            loop.call_later(delay, lambda: fired.append(1)).cancel()
+
+    on_loop(loop, arm)
+    thread = loop._thread
+    assert thread is not None
+    thread.join(LONG)
+    assert not thread.is_alive()
+    assert fired == []
+
+
+def test_a_timer_may_cancel_another_that_is_due(loop: SharedLoop) -> None:
+    fired: list[int] = []
+
+    def arm() -> None:
+        second: list[Timer] = []
+        loop.call_later(0.0, lambda: second[0].cancel())
+        second.append(loop.call_later(0.0, lambda: fired.append(2)))
+        loop.call_later(0.0, done.set)
+
+    done = threading.Event()
+    loop.call_soon(arm)
+    assert done.wait(LONG)
+    assert fired == []
+
+
+def test_a_timer_keeps_the_thread(loop: SharedLoop) -> None:
+    done = threading.Event()
+    loop.call_soon(lambda: _none(loop.call_later(0.05, done.set)))
+    thread = loop._thread
+    assert done.wait(LONG)
+    assert loop._thread is thread
+
+
+def _none(_: object) -> None: ...
+
+
+def test_the_thread_ends_and_comes_back(loop: SharedLoop) -> None:
+    on_loop(loop, lambda: None)
+    first = loop._thread
+    assert first is not None
+    first.join(LONG)
+    assert not loop.is_running
+    on_loop(loop, lambda: None)
+    assert loop._thread is not first
+
+
+def test_no_task_is_lost_at_the_moment_at_which_the_thread_ends(
+    loop: SharedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_loop, "LINGER", 0.0)
+    for _ in range(300):
+        on_loop(loop, lambda: None)
+
+
+def test_a_task_that_fails_does_not_stop_the_others(
+    loop: SharedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ValueError("oops")
+
+    with caplog.at_level(logging.ERROR):
+        loop.call_soon(fail)
+        loop.call_soon(lambda: _none(loop.call_later(0.0, fail)))
+        on_loop(loop, lambda: None)
+        on_loop(loop, lambda: None)
+    assert caplog.text.count("ValueError: oops") == 2
+
+
+def test_a_socket_is_watched_until_it_is_not(loop: SharedLoop) -> None:
+    ours, theirs = socket.socketpair()
+    ready: list[int] = []
+    seen = threading.Event()
+
+    def read(mask: int) -> None:
+        ready.append(mask)
+        ours.recv(10)
+        seen.set()
+
+    with ours, theirs:
+        on_loop(loop, lambda: loop.watch(ours, selectors.EVENT_READ, read))
+        theirs.send(b"1")
+        assert seen.wait(LONG)
+        assert ready == [selectors.EVENT_READ]
+        on_loop(loop, lambda: loop.watch(ours, 0, read))
+        on_loop(loop, lambda: loop.watch(ours, 0, read))
+        theirs.send(b"2")
+        on_loop(loop, lambda: None)
+        on_loop(loop, lambda: None)
+        assert len(ready) == 1
+
+
+def test_a_socket_that_an_earlier_handler_has_closed_is_not_called(loop: SharedLoop) -> None:
+    pairs = [socket.socketpair(), socket.socketpair()]
+    calls: list[int] = []
+
+    def close_the_other(number: int, _: int) -> None:
+        calls.append(number)
+        for ours, _theirs in pairs:
+            loop.watch(ours, 0, lambda _: None)
+        done.set()
+
+    done = threading.Event()
+
+    def arm() -> None:
+        for number, (ours, theirs) in enumerate(pairs):
+            theirs.send(b"1")
+            loop.watch(ours, selectors.EVENT_READ, partial(close_the_other, number))
+
+    loop.call_soon(arm)
+    assert done.wait(LONG)
+    on_loop(loop, lambda: None)
+    assert len(calls) == 1
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def test_a_thread_that_cannot_be_started_is_started_the_next_time(
+    loop: SharedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", Refused)
+        with pytest.raises(RuntimeError):
+            loop.call_soon(lambda: None)
+    assert not loop.is_running
+    on_loop(loop, lambda: None)
+
+
+# ---- the reactor on it -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [1e10, math.inf])
+def test_a_deadline_may_be_further_away_than_threads_can_wait(seconds: float) -> None:
+    class Signal(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            assert 0 < timeout <= threading.TIMEOUT_MAX
+            return True
+
+    reactor = SharedReactor()
+    assert reactor.wait(Signal(), reactor.now() + seconds)
+
+
+def test_a_deadline_that_has_passed_is_not_waited_for() -> None:
+    reactor = SharedReactor()
+    assert not reactor.wait(threading.Event(), reactor.now() - 1)
+    done = threading.Event()
+    done.set()
+    assert reactor.wait(done, reactor.now() - 1)
+    assert reactor.wait(done, None)
+
+
+def test_jitter_makes_a_delay_a_little_longer() -> None:
+    delays = [SharedReactor().jittered(10.0) for _ in range(200)]
+    assert 10.0 <= min(delays) < max(delays) <= 10.0 * (1 + JITTER)

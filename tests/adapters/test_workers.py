@@ -1,0 +1,214 @@
+"""The worker pool, with threads that wait for events and never for time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+
+import attrs
+import pytest
+
+from adapters.drivers import workers
+from adapters.drivers.workers import PATIENCE, WorkerPool
+
+LONG = 10.0
+"""How long a test waits for what must happen."""
+
+
+@attrs.define(eq=False, slots=False)
+class Shop:
+    """A pool whose checks happen when the test says so."""
+
+    checks: list[tuple[float, Callable[[], None]]] = attrs.field(factory=list)
+    gates: list[threading.Event] = attrs.field(factory=list)
+    limit: int = 4
+
+    def __attrs_post_init__(self) -> None:
+        self.pool = WorkerPool("test-worker", self._check_later, limit=self.limit)
+
+    def _check_later(self, delay: float, check: Callable[[], None]) -> None:
+        self.checks.append((delay, check))
+
+    def check(self) -> None:
+        delay, check = self.checks.pop(0)
+        assert delay == PATIENCE
+        check()
+
+    def hang(self) -> threading.Event:
+        """Submit a task that runs until the test is over; return what tells that it runs."""
+        running, gate = threading.Event(), threading.Event()
+        self.gates.append(gate)
+
+        def task() -> None:
+            running.set()
+            gate.wait(LONG)
+
+        self.pool.submit(task)
+        return running
+
+    def quick(self) -> threading.Event:
+        """Submit a task that returns at once; return what tells that it ran."""
+        ran = threading.Event()
+        self.pool.submit(ran.set)
+        return ran
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    monkeypatch.setattr(workers, "LINGER", 0.02)
+    before = set(threading.enumerate())
+    made = Shop()
+    yield made
+    for gate in made.gates:
+        gate.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(LONG)
+    assert made.pool.size == 0
+
+
+def test_no_thread_runs_before_there_is_a_task(shop: Shop) -> None:
+    assert shop.pool.size == 0
+
+
+def test_a_task_runs_on_a_daemon_thread(shop: Shop) -> None:
+    threads: list[threading.Thread] = []
+    ran = threading.Event()
+
+    def task() -> None:
+        threads.append(threading.current_thread())
+        ran.set()
+
+    shop.pool.submit(task)
+    assert ran.wait(LONG)
+    assert threads[0].daemon
+    assert threads[0].name == "test-worker"
+    assert threads[0] is not threading.current_thread()
+
+
+def test_two_threads_are_all_while_nothing_hangs(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "LINGER", LONG)
+    for _ in range(50):
+        assert shop.quick().wait(LONG)
+        assert shop.pool.size <= 2
+    monkeypatch.setattr(workers, "LINGER", 0.0)
+    assert shop.quick().wait(LONG)
+    assert shop.quick().wait(LONG)
+
+
+def test_while_tasks_hang_one_more_thread_comes_for_each_check(shop: Shop) -> None:
+    assert shop.hang().wait(LONG)
+    assert shop.hang().wait(LONG)
+    assert shop.checks == []
+    third, fourth = shop.hang(), shop.hang()
+    assert shop.pool.size == 2
+    assert len(shop.checks) == 1
+    shop.check()
+    assert third.wait(LONG)
+    assert shop.pool.size == 3
+    shop.check()
+    assert fourth.wait(LONG)
+    assert shop.pool.size == 4
+
+
+def test_there_is_a_limit(shop: Shop) -> None:
+    for _ in range(4):
+        running = shop.hang()
+        while shop.checks:
+            shop.check()
+        assert running.wait(LONG)
+    waiting = shop.quick()
+    assert shop.checks == []
+    assert shop.pool.size == 4
+    shop.gates[0].set()
+    assert waiting.wait(LONG)
+
+
+def test_a_check_that_finds_nothing_to_do_starts_nothing(shop: Shop) -> None:
+    assert shop.hang().wait(LONG)
+    assert shop.hang().wait(LONG)
+    third = shop.hang()
+    for gate in shop.gates[:2]:
+        gate.set()
+    assert third.wait(LONG)
+    shop.check()
+    assert shop.checks == []
+    assert shop.pool.size <= 2
+
+
+def test_only_one_check_is_under_way(shop: Shop) -> None:
+    for _ in range(2):
+        assert shop.hang().wait(LONG)
+    for _ in range(5):
+        shop.quick()
+    assert len(shop.checks) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(), KeyboardInterrupt()])
+def test_a_task_that_raises_costs_no_thread(
+    shop: Shop, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    threads: list[int] = []
+
+    def task() -> None:
+        threads.append(threading.get_ident())
+        raise error
+
+    shop.hang()
+    with caplog.at_level(logging.ERROR):
+        shop.pool.submit(task)
+        ran = threading.Event()
+
+        def after() -> None:
+            threads.append(threading.get_ident())
+            ran.set()
+
+        shop.pool.submit(after)
+        assert ran.wait(LONG)
+    assert threads[0] == threads[1]
+    assert "a task of test-worker failed" in caplog.text
+
+
+def test_threads_end_when_there_is_nothing_to_do(shop: Shop) -> None:
+    threads: list[threading.Thread] = []
+    ran = threading.Event()
+
+    def task() -> None:
+        threads.append(threading.current_thread())
+        ran.set()
+
+    shop.pool.submit(task)
+    assert ran.wait(LONG)
+    threads[0].join(LONG)
+    assert not threads[0].is_alive()
+    assert shop.quick().wait(LONG)
+
+
+def test_a_thread_keeps_nothing_of_the_last_task(shop: Shop) -> None:
+    class Big:
+        pass
+
+    big = Big()
+    gone = threading.Event()
+    weakref.finalize(big, gone.set)
+    shop.pool.submit(lambda it=big: None)  # type: ignore[misc]
+    del big
+    assert gone.wait(LONG)
+
+
+def test_a_thread_that_cannot_be_started_is_not_counted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", Refused)
+        with pytest.raises(RuntimeError):
+            shop.quick()
+    assert shop.pool.size == 0
+    assert shop.quick().wait(LONG)
