@@ -516,13 +516,15 @@ class World:
 
     @property
     def traces(self) -> list[str]:
-        """What the job has under way: nothing, once nobody is interested in it."""
+        """What the job has under way: nothing, once nobody is interested in it.
+
+        By the liveness of the machine, there is no wait left in it then either. A request cannot
+        be called back: only its deadline is seen here.
+        """
         self.reactor.settle()
         found = [f"timer in {delay:g} s" for delay in self.reactor.armed]
         found += [f"connection {c.connection}" for c in self.reactor.channels if c.is_live]
-        if not self.job._driver._closed:
-            found += [f"wait {number}" for number in self.job._machine._waits or {}]
-        return found
+        return found + [f"wait {number}" for number in self.job._driver._waiters]
 
     @contextmanager
     def takes(self, seconds: float) -> Iterator[None]:
