@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+import attrs
+
+from runtime_core.commands import Command, SendCancel
 from runtime_core.states import JobState
 
 
@@ -84,3 +87,32 @@ def cancel_outcome(cancel: CancelState, job: JobState) -> CancelOutcome | None:
     if job.is_final:
         return CancelOutcome.FINISHED_ANYWAY
     return CancelOutcome.UNKNOWN if cancel is _UNKNOWN else None
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class CancelRegion:
+    """The cancel of one job."""
+
+    state: CancelState = CancelState.NONE
+    request: int = 0
+    """The number of the cancel request that is under way; 0 if none is."""
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether its outcome is open, as long as the job is not final."""
+        return self.state in (CancelState.REQUESTED, CancelState.ACCEPTED)
+
+    def send(self, number: int, out: list[Command]) -> None:
+        """Ask for a cancel; `number` is that of the request."""
+        self.state = CANCEL[self.state, CancelSignal.REQUEST]
+        self.request = number
+        out.append(SendCancel(number))
+
+    def answer(self, signal: CancelSignal) -> None:
+        """The request that is under way has ended."""
+        self.state = CANCEL[self.state, signal]
+        self.request = 0
+
+    def lose(self) -> None:
+        """The service cannot be asked any more what became of it."""
+        self.state = CANCEL[self.state, CancelSignal.LOSE]

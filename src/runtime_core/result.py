@@ -6,6 +6,9 @@ from enum import Enum
 
 import attrs
 
+from runtime_core.commands import Command, FetchFailure, FetchResult
+from runtime_core.events import FailureReceived, ResultReceived
+
 
 class ResultState(Enum):
     """Whether the text is here."""
@@ -64,3 +67,55 @@ class Failure:
     """In the service's words, often a traceback; None if the service does not tell."""
     reason_code: int | str | None = None
     """The service's code for the reason."""
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class ResultRegion:
+    """What one job left behind."""
+
+    state: ResultState = ResultState.UNKNOWN
+    request: int = 0
+    """The number of the request that is under way; 0 if none is."""
+    text: str | None = None
+    """The result, not decoded; None if it is not here."""
+    told: Failure | None = None
+    """What is known of the failure, be it only its code."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the job failed, once that is all here."""
+        return self.told if self.state is ResultState.HELD else None
+
+    def tell_failure(self, reason: str | None, code: int | str | None) -> None:
+        """The service told of the failure together with the state."""
+        self.told = Failure(reason, code)
+        if reason is not None:
+            self.state = RESULT[self.state, ResultSignal.RECEIVE]
+
+    def fetch(self, fetch: FetchResult | FetchFailure, out: list[Command]) -> None:
+        """Ask for it."""
+        self.state = RESULT[self.state, ResultSignal.FETCH]
+        self.request = fetch.request
+        out.append(fetch)
+
+    def receive(self, event: ResultReceived | FailureReceived) -> None:
+        """It is here."""
+        self.request = 0
+        self.state = RESULT[self.state, ResultSignal.RECEIVE]
+        if isinstance(event, ResultReceived):
+            self.text = event.text
+        else:
+            known = None if self.told is None else self.told.reason_code
+            code = known if event.reason_code is None else event.reason_code
+            self.told = Failure(event.reason, code)
+
+    def fail(self, signal: ResultSignal) -> None:
+        """The request failed."""
+        self.request = 0
+        self.state = RESULT[self.state, signal]
+
+    def release(self) -> None:
+        """Give the memory of the text back, if it is here."""
+        if self.text is not None:
+            self.state = RESULT[self.state, ResultSignal.RELEASE]
+            self.text = None

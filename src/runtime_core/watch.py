@@ -1,4 +1,4 @@
-"""The watch region: who is interested in the job, and when the service is asked."""
+"""The watch region: when the service is asked for the state, and which request is under way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from enum import Enum
 
 import attrs
 
-from runtime_core.events import Need
+from runtime_core.commands import Command, FetchStatus, StartTimer, StopTimer
+from runtime_core.events import TimerName
+from runtime_core.polling import poll_delay, retry_delay
 
 
 class WatchState(Enum):
@@ -57,14 +59,72 @@ WATCH: dict[tuple[WatchState, WatchSignal], WatchState] = {
 }
 """(state, signal) -> the state that follows."""
 
+# Enough polls for the delay to have grown to the caller's `wait`.
+_LATE = 100
 
-@attrs.define(eq=False)
-class Wait:
-    """Somebody who waits."""
 
-    need: Need | None
-    """What for; None waits for what the service says to a cancel."""
-    wait: float
-    """The longest time in seconds between two polls that suits them."""
-    mark: int = 0
-    """They are content with an answer to a status request of this number or a later one."""
+@attrs.define(eq=False, weakref_slot=False)
+class WatchRegion:
+    """When a job is asked for. Every method appends its commands to `out`."""
+
+    state: WatchState = WatchState.IDLE
+    next_number: int = 1
+    """The number of the next request of the job, of whatever kind, or of the next POLL timer: one
+    counter for all of them, so that the numbers also tell what was sent before what."""
+    request: int = 0
+    """The number of the status request that is under way; 0 if none is."""
+    timer: int = 0
+    """The number of the POLL timer that is armed; 0 if none is."""
+    delay: float = 0.0
+    """The delay of the last POLL timer, in seconds."""
+    polls: int = 0
+    """How many polls the present polling has made; they become rarer."""
+    failures: int = 0
+    """How many requests in a row have failed and will be tried again."""
+
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether the timer that is armed spares a service that failed."""
+        return self.failures > 0 and self.state is _PAUSED
+
+    def new_number(self) -> int:
+        """The number for a request that is sent now."""
+        number = self.next_number
+        self.next_number = number + 1
+        return number
+
+    def signal(self, signal: WatchSignal, out: list[Command]) -> None:
+        """Make one move of the table, and what comes with the state that follows."""
+        self.state = after = WATCH[self.state, signal]
+        if after is not _PAUSED and self.timer:
+            self.timer = 0
+            out.append(StopTimer(TimerName.POLL))
+        if after is _ASKING and self.request == 0:
+            self.request = self.new_number()
+            out.append(FetchStatus(self.request))
+
+    def next_delay(self, wait: float, pushed: bool) -> float:
+        """Seconds until the next poll.
+
+        Args:
+            wait: the longest delay that suits everybody who waits.
+            pushed: whether a connection tells that the job goes on; polling is only the proof then.
+        """
+        return poll_delay(_LATE if pushed else self.polls, wait)
+
+    def poll_later(self, delay: float, out: list[Command]) -> None:
+        """Ask again after a delay of the polling rule."""
+        self.polls += 1
+        self._pause(delay, out)
+
+    def retry_later(self, retry_after: float | None, out: list[Command]) -> float:
+        """Try again what has failed, after a delay of so many seconds."""
+        delay = retry_delay(self.failures, retry_after)
+        self._pause(delay, out)
+        return delay
+
+    def _pause(self, delay: float, out: list[Command]) -> None:
+        self.state = WATCH[self.state, WatchSignal.PAUSE]
+        self.timer = self.new_number()
+        self.delay = delay
+        out.append(StartTimer(TimerName.POLL, self.timer, delay))

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import attrs
 import pytest
 from alphabet import LATE_EVENTS, every_event
 
+from runtime_core.cancel import CancelRegion
 from runtime_core.events import Event
 from runtime_core.machine import JobMachine
+from runtime_core.regions import Regions
+from runtime_core.result import ResultRegion
 from runtime_core.states import JobState
 from runtime_core.stream import StreamRegion
 from runtime_core.testing import Ledger, step
 from runtime_core.traits import Resume, ServiceTraits
-from runtime_core.watch import Wait
+from runtime_core.waits import NOBODY, Wait, Waits
+from runtime_core.watch import WatchRegion
 
 SERVICES = {
     "polled": ServiceTraits(),
@@ -27,54 +32,63 @@ SERVICES = {
     "live, streams the result": ServiceTraits(pushes=True, streams_result=True),
 }
 
-CHANGING: dict[type, tuple[str, ...]] = {
-    kind: tuple(field.name for field in attrs.fields(kind))
-    for kind in (JobMachine, StreamRegion, Wait)
+VALUES = {
+    kind: attrgetter(*(field.name for field in attrs.fields(kind)))
+    for kind in (Regions, WatchRegion, CancelRegion, ResultRegion, StreamRegion, Wait)
 }
-"""The classes whose instances change, and their fields; everything else in a machine is a value."""
+"""For each class whose instances change, what reads all of its fields."""
+PARTS = ("watch", "result", "cancel", "stream")
 
 
-def copy_of(thing: Any) -> Any:
-    kind = thing.__class__
-    if kind is dict:
-        return {number: copy_of(item) for number, item in thing.items()}
-    if kind not in CHANGING:
-        return thing
-    twin = kind.__new__(kind)
-    for name in CHANGING[kind]:
-        setattr(twin, name, copy_of(getattr(thing, name)))
+def twin_of(thing: Any) -> Any:
+    return None if thing is None else thing.__class__(*VALUES[thing.__class__](thing))
+
+
+def copy_of(machine: JobMachine) -> JobMachine:
+    job = machine._regions
+    twin = JobMachine(machine.job_id, machine.traits)
+    twin._regions = twin_of(job)
+    for name in PARTS:
+        setattr(twin._regions, name, twin_of(getattr(job, name)))
+    if job.waits is not NOBODY:
+        twin._regions.waits = Waits({number: twin_of(wait) for number, wait in job.waits.items()})
     return twin
 
 
-def snapshot(thing: Any) -> Any:
-    """Everything in it, as one value."""
-    kind = thing.__class__
-    if kind is dict:
-        return tuple((number, snapshot(item)) for number, item in thing.items())
-    if kind not in CHANGING:
-        return thing
-    return tuple(snapshot(getattr(thing, name)) for name in CHANGING[kind])
+def values_of(thing: Any) -> Any:
+    return None if thing is None else VALUES[thing.__class__](thing)
+
+
+def snapshot(machine: JobMachine) -> tuple[Any, ...]:
+    """Everything in the machine, as one value."""
+    job = machine._regions
+    return (
+        (job.job_id, job.traits, job.state, job.confirmed, job.running_since),
+        *(values_of(getattr(job, name)) for name in PARTS),
+        tuple((number, values_of(wait)) for number, wait in job.waits.items()),
+    )
 
 
 def shape(machine: JobMachine) -> tuple[Any, ...]:
     """The machine with payloads and counters reduced to what decides its behaviour."""
-    asked = machine._status_request
-    waits = machine._waits or {}
+    job = machine._regions
+    watch, cancel, stream = job.watch, job.cancel, job.stream
+    asked = watch.request
+    waits = sorted((n, w.mark > 0, w.mark <= asked) for n, w in job.waits.items())
     return (
-        machine.state,
-        machine.confirmed,
-        machine._next_id == 1,
-        machine._watch,
-        machine._cancel,
-        machine._result,
-        machine._failures > 0,
-        bool(machine._status_request),
-        bool(machine._cancel_request),
-        bool(machine._result_request),
-        bool(machine._poll_timer),
-        machine.traits.requeues and asked >= machine._running_since,
-        tuple(sorted((n, wait.mark > 0, wait.mark <= asked) for n, wait in waits.items())),
-        None if machine._stream is None else stream_shape(machine._stream, asked),
+        job.state,
+        job.confirmed,
+        job.traits.requeues and asked >= job.running_since,
+        watch.next_number == 1,
+        watch.state,
+        watch.failures > 0,
+        asked > 0,
+        watch.timer > 0,
+        None if cancel is None else (cancel.state, cancel.request > 0),
+        job.result.state,
+        job.result.request > 0,
+        tuple(waits),
+        None if stream is None else stream_shape(stream, asked),
     )
 
 

@@ -49,6 +49,9 @@ def test_a_new_machine_knows_nothing() -> None:
     assert (job.result_text, job.failure, job.cancel_outcome) == (None, None, None)
     assert (job.received, job.is_streaming) == (0, False)
     assert job.traits == ServiceTraits()
+    assert repr(job) == "<JobMachine of 'j1': not confirmed>"
+    job.receive(JobStarted())
+    assert repr(job) == "<JobMachine of 'j1': RUNNING>"
 
 
 def test_machines_are_compared_by_identity() -> None:

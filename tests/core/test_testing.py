@@ -8,7 +8,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import attrs
 import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
@@ -157,13 +156,12 @@ def test_a_state_that_breaks_a_rule_is_found(ledger: Ledger, rule: str) -> None:
         ledger.check(JobMachine("j1"))
 
 
-@attrs.define(eq=False)
 class Broken(JobMachine):
     """A machine that says what a test wants it to say."""
 
-    shown: list[JobState] = attrs.Factory(list)
-    sure: list[bool] = attrs.Factory(list)
-    refusing: bool = False
+    def __init__(self, shown: list[JobState], sure: list[bool], refusing: bool = False) -> None:
+        super().__init__("j1")
+        self.shown, self.sure, self.refusing = shown, sure, refusing
 
     @property
     def state(self) -> JobState:
@@ -183,16 +181,16 @@ class Broken(JobMachine):
     ("machine", "rule"),
     [
         (
-            Broken("j1", shown=[JobState.DONE, JobState.RUNNING], sure=[True]),
+            Broken(shown=[JobState.DONE, JobState.RUNNING], sure=[True]),
             "a final state was left",
         ),
         (
-            Broken("j1", shown=[JobState.QUEUED], sure=[True, False]),
+            Broken(shown=[JobState.QUEUED], sure=[True, False]),
             "what was confirmed is forgotten",
         ),
-        (Broken("j1", shown=[JobState.RUNNING], sure=[False]), "a state was guessed"),
+        (Broken(shown=[JobState.RUNNING], sure=[False]), "a state was guessed"),
         (
-            Broken("j1", shown=[JobState.RUNNING], sure=[True], refusing=True),
+            Broken(shown=[JobState.RUNNING], sure=[True], refusing=True),
             "a refusal names another state",
         ),
     ],

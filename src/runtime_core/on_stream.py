@@ -1,0 +1,72 @@
+"""What follows when a connection opens, carries messages, or ends."""
+
+from __future__ import annotations
+
+from runtime_core.commands import Command, Notice, Report
+from runtime_core.events import (
+    InterimReceived,
+    StreamClosed,
+    StreamFailed,
+    StreamNotReady,
+    StreamOpened,
+)
+from runtime_core.regions import NOTHING, Regions
+from runtime_core.states import JobState
+from runtime_core.watch import WatchSignal, WatchState
+
+
+def on_opened(job: Regions, event: StreamOpened) -> tuple[Command, ...]:
+    """A handshake is through."""
+    stream = job.stream
+    if stream is None or event.connection != stream.current:
+        return NOTHING
+    out: list[Command] = []
+    stream.on_opened(job.state.is_final, out)
+    # From here on the service tells: polling is only the proof.
+    if job.watch.state is WatchState.PAUSED and not job.watch.is_backing_off:
+        job.poll_later(out)
+    return tuple(out)
+
+
+def on_messages(job: Regions, event: InterimReceived) -> tuple[Command, ...]:
+    """A connection carried messages."""
+    stream = job.stream
+    if stream is None or event.connection != stream.current:
+        return NOTHING
+    return stream.on_messages(event.messages, job.watch.next_number)
+
+
+def on_stream_ended(
+    job: Regions, event: StreamClosed | StreamFailed | StreamNotReady
+) -> tuple[Command, ...]:
+    """A connection ended, or there was none to be had."""
+    stream = job.stream
+    if stream is None or event.connection != stream.current:
+        return NOTHING
+    out: list[Command] = []
+    if job.state.is_final:
+        stream.on_ended_final(event, out)
+        job.want_result(out)
+        job.settle(out)
+        return tuple(out)
+    was_open = stream.is_open
+    not_running = isinstance(event, StreamNotReady) and job.state is JobState.QUEUED
+    if not_running and not was_open:
+        stream.on_not_running()
+    else:
+        stream.on_ended(event, job.watch.next_number, out)
+    if isinstance(event, StreamFailed):
+        text = f"Job {job.job_id}: {event.error}; the stream is opened again."
+        out.append(Report(Notice.RETRY, text, event.error))
+    if was_open:
+        _on_hint(job, stream.attempts, out)
+    return tuple(out)
+
+
+def _on_hint(job: Regions, attempts: int, out: list[Command]) -> None:
+    """A stream ended: that may be the end of the job, so ask at once."""
+    if attempts == 1:
+        job.watch.polls = 0
+    # A back-off is not cut short; an answer under way may be older than the hint.
+    if not job.watch.is_backing_off:
+        job.watch.signal(WatchSignal.ASK, out)
