@@ -125,6 +125,7 @@ def test_a_job_known_to_be_final_is_not_cancelled() -> None:
         w.job.cancel()
     assert w.client.count("job_cancel") == 0
     assert w.job.cancel_outcome() is None
+    assert w.traces == []
 
 
 def test_cancel_works_inside_a_callback() -> None:

@@ -13,9 +13,11 @@ from fakes import CLOSES, NEVER, OPENS, FakeReactor, FakeStreams, says
 from adapters.drivers.inbox import Batch, End, Item
 from adapters.drivers.job_driver import REQUEST_DEADLINE, JobDriver, Waiter
 from adapters.transport import StreamEndpoint
-from runtime_core.commands import FetchResult, FetchStatus, OpenStream, RequestCommand
+from runtime_core.commands import FetchResult, FetchStatus, OpenStream, RequestCommand, SendCancel
 from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
 from runtime_core.events import (
+    CancelAccepted,
+    CancelRequested,
     JobStarted,
     JobSucceeded,
     Need,
@@ -280,6 +282,36 @@ def test_a_request_that_was_under_way_at_the_fork_is_made_again() -> None:
     b.transport.reply = done
     assert b.ask(Need.FINAL)
     assert b.reactor.elapsed < 1
+
+
+def cancelled(command: RequestCommand) -> ReplyEvent:
+    """The service takes a cancel, and then cannot be asked: there is something left to find out."""
+    if isinstance(command, SendCancel):
+        return CancelAccepted(command.request)
+    return RequestFailed(command.request, TransportError("no luck"), retryable=True)
+
+
+def test_a_timer_that_was_armed_at_the_fork_has_fired() -> None:
+    b = bench(cancelled)
+    b.driver.wait(CancelRequested, None)
+    b.reactor.advance(10.0)
+    assert len(b.reactor.armed) == 1
+    forked(b)
+    b.transport.reply = done
+    assert b.ask(Need.FINAL)
+
+
+def test_a_connection_of_the_parent_has_failed_in_the_child() -> None:
+    b = bench(cancelled)
+    b.driver.machine.receive(JobStarted())
+    b.driver.subscribe(SubscriptionRequested, Listener())
+    b.reactor.settle()
+    b.reactor.channel.feed(OPENS)
+    b.driver.wait(CancelRequested, None)
+    reactor = forked(b)
+    b.driver.subscribe(SubscriptionRequested, Listener())
+    reactor.advance(1.0)
+    assert len(reactor.channels) == 1
 
 
 def test_the_parent_s_subscription_ends_in_the_child() -> None:

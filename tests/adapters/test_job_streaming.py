@@ -672,3 +672,55 @@ def test_a_final_job_given_at_the_start_may_be_replayed() -> None:
     script: Script = (OPENS, says("1"), CLOSES)
     w = world(status, streams=Resume.OFFSET, script=[script], initial=JobSucceeded())
     assert list(w.job.interim_results()) == [1]
+
+
+def test_closing_an_iterator_whose_stream_has_ended_does_not_end_the_next() -> None:
+    script: Script = (OPENS, says("1"), CLOSES)
+    w = world(streams=Resume.OFFSET, script=[script, (OPENS, 1.0, says("1"), CLOSES)])
+    w.client.now_says("COMPLETED")
+    w.job.wait_for_final_state()
+    first = w.job.interim_results()
+    w.reactor.settle()
+    second = w.job.interim_results()
+    first.close()
+    assert list(second) == [1]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_iterator_whose_stream_has_ended_does_not_hold_back_the_next() -> None:
+    w = world("COMPLETED", streams=Resume.OFFSET, script=[(), (OPENS, says("1"), CLOSES)])
+    w.job.wait_for_final_state()
+    first = w.job.interim_results()
+    w.reactor.settle()
+    w.reactor.channel.feed(OPENS, says(*"12345"), CLOSES)
+    assert list(w.job.interim_results()) == [1]
+    assert list(first) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", ["iterator", "callback"])
+def test_a_full_subscriber_that_leaves_lets_a_wait_read_on(kind: str) -> None:
+    w = streamed((OPENS, says("0"), says(*"12345"), 3.0, CLOSES), LAST, ends=2.9)
+    if kind == "iterator":
+        w.reactor.at(1.0, w.job.interim_results().close)
+    else:
+        w.job.stream_results(slowly(w, NEVER, []))
+        w.reactor.at(1.0, w.job.cancel_result_streaming)
+    with w.takes(3.0):
+        w.job.wait_for_final_state(wait=60)
+    assert w.reactor.channels[0].log == ["pause", "resume"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_connection_that_was_held_back_is_not_opened_for_who_has_left() -> None:
+    w = streamed((OPENS, says(*"12345")), LAST, ends=0.7)
+    items = w.job.interim_results()
+    w.reactor.advance(0.5)
+    channel = w.reactor.channel
+    channel.is_paused = False
+    channel.feed(BREAKS)  # it broke while we did not read
+    w.job.wait_for_final_state(wait=0.1)
+    assert len(w.reactor.channels) == 1
+    items.close()
+    assert w.traces == []
+    assert len(w.reactor.channels) == 1

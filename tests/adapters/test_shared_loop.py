@@ -22,14 +22,20 @@ LONG = 10.0
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedLoop]:
-    monkeypatch.setattr(shared_loop, "LINGER", 0.02)
+    monkeypatch.setattr(shared_loop, "LINGER", LONG)
     made = SharedLoop("test-loop")
     yield made
-    thread = made._thread
-    if thread is not None:
-        thread.join(LONG)
-        assert not thread.is_alive()
+    end(made, monkeypatch)
     assert not made.is_running
+
+
+def end(loop: SharedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the thread end now, as it does when it has lingered."""
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(shared_loop, "LINGER", 0.0)
+    on_loop(loop, lambda: threads.append(threading.current_thread()))
+    threads[0].join(LONG)
+    assert not threads[0].is_alive()
 
 
 def on_loop(loop: SharedLoop, task: Callable[[], object]) -> None:
@@ -122,7 +128,7 @@ def test_a_timer_does_not_fire_before_its_time(loop: SharedLoop) -> None:
 
 
 def test_a_timer_that_was_cancelled_does_not_fire_and_keeps_nothing_alive(
-    loop: SharedLoop,
+    loop: SharedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fired: list[int] = []
 
@@ -131,14 +137,14 @@ def test_a_timer_that_was_cancelled_does_not_fire_and_keeps_nothing_alive(
             loop.call_later(delay, lambda: fired.append(1)).cancel()
 
     on_loop(loop, arm)
-    thread = loop._thread
-    assert thread is not None
-    thread.join(LONG)
-    assert not thread.is_alive()
+    end(loop, monkeypatch)
+    assert not loop.is_running
     assert fired == []
 
 
-def test_a_timer_may_cancel_another_that_is_due(loop: SharedLoop) -> None:
+def test_a_timer_may_cancel_another_that_is_due(
+    loop: SharedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
     fired: list[int] = []
 
     def arm() -> None:
@@ -151,27 +157,36 @@ def test_a_timer_may_cancel_another_that_is_due(loop: SharedLoop) -> None:
     loop.call_soon(arm)
     assert done.wait(LONG)
     assert fired == []
+    assert caplog.records == []
 
 
-def test_a_timer_keeps_the_thread(loop: SharedLoop) -> None:
+def test_a_timer_keeps_the_thread(loop: SharedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_loop, "LINGER", 0.01)
+    threads: list[threading.Thread] = []
     done = threading.Event()
-    loop.call_soon(lambda: _none(loop.call_later(0.05, done.set)))
-    thread = loop._thread
+
+    def fired() -> None:
+        threads.append(threading.current_thread())
+        done.set()
+
+    def arm() -> None:
+        threads.append(threading.current_thread())
+        loop.call_later(0.05, fired)
+
+    loop.call_soon(arm)
     assert done.wait(LONG)
-    assert loop._thread is thread
+    assert threads[0] is threads[1]
 
 
-def _none(_: object) -> None: ...
-
-
-def test_the_thread_ends_and_comes_back(loop: SharedLoop) -> None:
-    on_loop(loop, lambda: None)
-    first = loop._thread
-    assert first is not None
-    first.join(LONG)
+def test_the_thread_ends_and_comes_back(loop: SharedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_loop, "LINGER", 0.02)
+    threads: list[threading.Thread] = []
+    on_loop(loop, lambda: threads.append(threading.current_thread()))
+    threads[0].join(LONG)
+    assert not threads[0].is_alive()
     assert not loop.is_running
-    on_loop(loop, lambda: None)
-    assert loop._thread is not first
+    on_loop(loop, lambda: threads.append(threading.current_thread()))
+    assert threads[0] is not threads[1]
 
 
 def test_no_task_is_lost_at_the_moment_at_which_the_thread_ends(
@@ -182,15 +197,40 @@ def test_no_task_is_lost_at_the_moment_at_which_the_thread_ends(
         on_loop(loop, lambda: None)
 
 
+def test_a_task_that_comes_at_the_last_moment_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_loop, "LINGER", 0.01)
+    done = threading.Event()
+
+    class LastMoment(SharedLoop):
+        def _stop(self, wake: socket.socket) -> bool:
+            if not done.is_set():
+                self.call_soon(done.set)
+            return super()._stop(wake)
+
+    late = LastMoment("test-loop")
+    late.call_soon(lambda: None)
+    assert done.wait(LONG / 2)
+    end(late, monkeypatch)
+
+
+def test_the_first_task_does_not_wait(loop: SharedLoop) -> None:
+    done = threading.Event()
+    loop.call_soon(done.set)
+    assert done.wait(LONG / 2)
+
+
 def test_a_task_that_fails_does_not_stop_the_others(
     loop: SharedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
         raise ValueError("oops")
 
+    def arm() -> None:
+        loop.call_later(0.0, fail)
+
     with caplog.at_level(logging.ERROR):
         loop.call_soon(fail)
-        loop.call_soon(lambda: _none(loop.call_later(0.0, fail)))
+        loop.call_soon(arm)
         on_loop(loop, lambda: None)
         on_loop(loop, lambda: None)
     assert caplog.text.count("ValueError: oops") == 2

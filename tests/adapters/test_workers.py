@@ -57,12 +57,15 @@ class Shop:
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    monkeypatch.setattr(workers, "LINGER", 0.02)
+    monkeypatch.setattr(workers, "LINGER", LONG)
     before = set(threading.enumerate())
     made = Shop()
     yield made
+    monkeypatch.setattr(workers, "LINGER", 0.0)
     for gate in made.gates:
         gate.set()
+    with made.pool._changed:
+        made.pool._changed.notify_all()
     for thread in set(threading.enumerate()) - before:
         thread.join(LONG)
     assert made.pool.size == 0
@@ -87,16 +90,10 @@ def test_a_task_runs_on_a_daemon_thread(shop: Shop) -> None:
     assert threads[0] is not threading.current_thread()
 
 
-def test_two_threads_are_all_while_nothing_hangs(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers, "LINGER", LONG)
+def test_two_threads_are_all_while_nothing_hangs(shop: Shop) -> None:
     for _ in range(50):
         assert shop.quick().wait(LONG)
         assert shop.pool.size <= 2
-    monkeypatch.setattr(workers, "LINGER", 0.0)
-    assert shop.quick().wait(LONG)
-    assert shop.quick().wait(LONG)
 
 
 def test_while_tasks_hang_one_more_thread_comes_for_each_check(shop: Shop) -> None:
@@ -172,7 +169,10 @@ def test_a_task_that_raises_costs_no_thread(
     assert "a task of test-worker failed" in caplog.text
 
 
-def test_threads_end_when_there_is_nothing_to_do(shop: Shop) -> None:
+def test_threads_end_when_there_is_nothing_to_do(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "LINGER", 0.02)
     threads: list[threading.Thread] = []
     ran = threading.Event()
 
@@ -196,7 +196,7 @@ def test_a_thread_keeps_nothing_of_the_last_task(shop: Shop) -> None:
     weakref.finalize(big, gone.set)
     shop.pool.submit(lambda it=big: None)  # type: ignore[misc]
     del big
-    assert gone.wait(LONG)
+    assert gone.wait(LONG / 2)
 
 
 def test_a_thread_that_cannot_be_started_is_not_counted(

@@ -282,7 +282,6 @@ class JobDriver:
             handle.cancel()
         self._timers.clear()
         self._deadlines.clear()
-        self._held.clear()
         self._close_channel()
         for waiter in self._waiters.values():
             waiter.end(_closed_error(self.machine.job_id))

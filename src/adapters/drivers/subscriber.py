@@ -89,7 +89,7 @@ class CallbackSubscriber:
     @property
     def is_full(self) -> bool:
         """See `Subscriber`."""
-        return self._inbox.is_full
+        return self._inbox.is_full and not self._dropped
 
     def put(self, item: Item) -> None:
         """See `Subscriber`."""
