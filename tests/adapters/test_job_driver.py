@@ -70,6 +70,9 @@ class Listener:
     def drop(self) -> None:
         self.drops += 1
 
+    def after_fork(self, error: Exception) -> None:
+        self.error = error
+
 
 @attrs.define(eq=False)
 class Bench:

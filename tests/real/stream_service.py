@@ -35,6 +35,7 @@ class Peer:
         self.after = int(parse_qs(target.query).get("after", ["0"])[0])
         self.sent = 0
         self.heard: list[bytes] = []
+        self.gone = False
         self._socket = connection
         self._frames = Connection(ConnectionType.SERVER)
 
@@ -81,8 +82,11 @@ class Peer:
 
     def until_gone(self) -> None:
         """Read until the client has left, or the service stops."""
-        while data := self._socket.recv(1 << 16):
-            self.heard.append(data)
+        try:
+            while data := self._socket.recv(1 << 16):
+                self.heard.append(data)
+        finally:
+            self.gone = True
 
     def read(self) -> bytes:
         """Read once."""

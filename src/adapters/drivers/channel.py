@@ -271,6 +271,13 @@ class SocketChannel:
         self._set_deadline(CLOSE_TIMEOUT, self._end)
         self._flush()
 
+    def after_fork(self) -> None:
+        """In the child of a fork: the connection is the parent's, let go of it without a word."""
+        self._listener = self._deadline = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     # ---- the time ------------------------------------------------------------------------------
 
     def _set_deadline(self, delay: float, task: Callable[[], None]) -> None:

@@ -438,6 +438,8 @@ class JobDriver:
         self._requests.clear()
         self._timers.clear()
         self._deadlines.clear()
+        if self._subscriber is not None:
+            self._subscriber.after_fork(error)
         self._subscriber = self._channel = None
         self._paused = False
         self._held.clear()

@@ -130,7 +130,9 @@ class SharedReactor:
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
         """See `Reactor`."""
-        return SocketChannel(self._loop, self._requests, connection, endpoint, listener)
+        channel = SocketChannel(self._loop, self._requests, connection, endpoint, listener)
+        self.adopt(channel)
+        return channel
 
     def wait(self, signal: threading.Event, deadline: float | None) -> bool:
         """See `Reactor`."""

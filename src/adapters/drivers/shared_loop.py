@@ -195,8 +195,9 @@ class SharedLoop:
         """In the child of a fork: let go of everything, since the thread is not there."""
         if self._selector is not None and self._thread is not None:
             for key in tuple(self._selector.get_map().values()):
-                with contextlib.suppress(OSError):
-                    socket.close(key.fd)
+                # Not its number: the object would close that again, when it is somebody else's.
+                if isinstance(key.fileobj, socket.socket):
+                    key.fileobj.close()
             self._selector.close()
         if self._wake_fd is not None:
             self._wake_fd.close()

@@ -44,6 +44,10 @@ class Subscriber(Protocol):
         """The subscriber wants nothing more: forget what it has not got yet."""
         ...
 
+    def after_fork(self, error: Exception) -> None:
+        """In the child of a fork: nothing more comes, and the error says why."""
+        ...
+
 
 class CallbackSubscriber:
     """Calls the user's callback for each message, one after the other, never on the loop.
@@ -100,6 +104,11 @@ class CallbackSubscriber:
         """See `Subscriber`."""
         self._dropped = True
 
+    def after_fork(self, error: Exception) -> None:
+        """See `Subscriber`."""
+        self._dropped = True
+        self.error = error
+
     def _run(self) -> None:
         """Handle one item. Others may have to be handled in between, so this is not a loop."""
         item = self._inbox.peek()
@@ -154,6 +163,7 @@ class InterimResults(Iterator[Any]):
         self._reactor = reactor
         self._decode = decode
         self._cancel = cancel
+        self._on_change = on_change
         self._inbox = Inbox(on_change)
         self._arrived = threading.Event()
         self._batch: tuple[str, ...] = ()
@@ -188,6 +198,14 @@ class InterimResults(Iterator[Any]):
     def drop(self) -> None:
         """See `Subscriber`."""
         self._ended = True
+        self._arrived.set()
+
+    def after_fork(self, error: Exception) -> None:
+        """See `Subscriber`."""
+        # New ones: a thread that is not there any more may hold the locks of the old.
+        self._inbox = Inbox(self._on_change)
+        self._arrived = threading.Event()
+        self._inbox.put(End(error))
         self._arrived.set()
 
     def __next__(self) -> Any:
