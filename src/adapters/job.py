@@ -26,11 +26,12 @@ from runtime_core.errors import (
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
     ServiceError,
+    TransportError,
     UsageError,
 )
 from runtime_core.events import (
     CancelRequested,
-    Event,
+    LifecycleEvent,
     Need,
     ReleaseRequested,
     ReplayRequested,
@@ -74,6 +75,7 @@ class RuntimeJob:
         reactor: where the job lives; by default the shared loop of the process.
 
     Raises:
+        UsageError: if `creation_date` is no time, or `result_decoder` no decoder.
         RuntimeInvalidStateError: if a `user_callback` is given and the service has no streams.
     """
 
@@ -91,7 +93,7 @@ class RuntimeJob:
         *,
         decoders: DecoderRegistry | None = None,
         on_unknown_status: JobState | None = None,
-        initial: Event | None = None,
+        initial: LifecycleEvent | None = None,
         reactor: Reactor | None = None,
     ) -> None:
         self._backend = backend
@@ -99,7 +101,7 @@ class RuntimeJob:
         self._job_id = job_id
         self._program_id = program_id
         self._params = None if params is None else dict(params)
-        self._creation_date = _local_time(creation_date)
+        self._creation_date = _given_time(creation_date)
         self._document: JobDocument | None = None
         self._decoders = DecoderRegistry() if decoders is None else decoders
         self._result_decoder = result_decoder
@@ -453,6 +455,13 @@ def _local_time(moment: str | datetime | None) -> datetime | None:
     # A time that says no offset is the service's, in UTC.
     known = created_at(moment if isinstance(moment, str) else moment.isoformat())
     return known.astimezone()
+
+
+def _given_time(moment: str | datetime | None) -> datetime | None:
+    try:
+        return _local_time(moment)
+    except TransportError as error:
+        raise UsageError(f"creation_date is no ISO 8601 time: {moment!r}") from error
 
 
 def _transport(

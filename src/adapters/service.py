@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from adapters.http.client import RuntimeClient
 from adapters.job import InterimCallback, RuntimeJob, decode_inputs
-from adapters.services.ibm_legacy import as_promised, status_event
+from adapters.services.ibm_legacy import as_promised, created_at, status_event
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument, read_job, read_job_page
 from runtime_core.errors import UsageError
-from runtime_core.events import JobQueued, UnknownStatusReported
+from runtime_core.events import JobQueued, LifecycleEvent, UnknownStatusReported
 from runtime_core.states import JobState
 
 if TYPE_CHECKING:
@@ -147,7 +148,6 @@ class RuntimeService:
             answer["id"],
             program_id,
             given,
-            created=answer.get("created"),
             callback=callback,
             result_decoder=result_decoder,
             initial=JobQueued(),
@@ -232,14 +232,13 @@ class RuntimeService:
 
     def _found(self, document: JobDocument) -> RuntimeJob:
         said = status_event({"status": document.status})
-        known = not isinstance(said, UnknownStatusReported)
         return self._job(
             document.backend,
             document.id,
             document.program_id,
             decode_inputs(document),
-            created=document.created,
-            initial=said if known else None,
+            created=created_at(document.created) if document.created else None,
+            initial=None if isinstance(said, UnknownStatusReported) else said,
         )
 
     def _job(
@@ -249,10 +248,10 @@ class RuntimeService:
         program_id: str,
         inputs: Mapping[str, Any],
         *,
-        created: Any = None,
+        created: datetime | None = None,
         callback: InterimCallback | None = None,
         result_decoder: Decoder[Any] = ResultDecoder,
-        initial: Any = None,
+        initial: LifecycleEvent | None = None,
     ) -> RuntimeJob:
         return RuntimeJob(
             backend,

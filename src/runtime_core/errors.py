@@ -127,7 +127,7 @@ class DecodeError(ServiceError):
 
 @attrs.define(eq=False, slots=False)
 class JobTimeoutError(ServiceError, TimeoutError):
-    """The caller's timeout passed first. The job itself goes on."""
+    """The caller's timeout passed first. That changes nothing about the job."""
 
     job_id: str
     """The job."""
@@ -139,9 +139,12 @@ class JobTimeoutError(ServiceError, TimeoutError):
     """The state of the job as last known."""
 
     def __str__(self) -> str:
+        what_next = (
+            "Ask again" if self.state.is_final else "The job goes on; wait again, or cancel() it"
+        )
         return (
             f"Job {self.job_id} is {self.state.name}: {self.action} did not come within "
-            f"{self.timeout:g} s. The job goes on; wait again, or cancel() it."
+            f"{self.timeout:g} s. {what_next}."
         )
 
 

@@ -748,3 +748,8 @@ def test_cancel_of_a_job_that_has_ended_says_what_may_be_called() -> None:
     with pytest.raises(RuntimeInvalidStateError, match="DONE") as caught:
         w.job.cancel()
     assert caught.value.legal == ("status", "result")
+
+
+def test_a_creation_date_that_is_no_time_is_the_callers_mistake() -> None:
+    with pytest.raises(UsageError, match="creation_date is no ISO 8601 time: 'yesterday'"):
+        RuntimeJob("b", FakeClient(FakeReactor()), None, "j1", "p", creation_date="yesterday")

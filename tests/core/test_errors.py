@@ -48,6 +48,11 @@ EXAMPLES: list[tuple[RuntimeCoreError, type[RuntimeCoreError], str]] = [
     (DecodeError("Too many", "$", "max_nodes"), ServiceError, "Too many (at $)"),
     (DecodeError("Too many"), ServiceError, "Too many"),
     (
+        JobTimeoutError("j1", "its result", 0.5, JobState.DONE),
+        ServiceError,
+        "Job j1 is DONE: its result did not come within 0.5 s. Ask again.",
+    ),
+    (
         JobTimeoutError("j1", "the result", 1.50, JobState.RUNNING),
         ServiceError,
         "Job j1 is RUNNING: the result did not come within 1.5 s. "

@@ -262,7 +262,7 @@ def test_every_event_has_a_handler_and_nothing_else_has() -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    [None, "JobQueued", object(), commands.FetchStatus(1), events.JobQueued, JobState.DONE],
+    [None, "JobQueued", 1.5, commands.FetchStatus(1), events.JobQueued, JobState.DONE],
     ids=repr,
 )
 def test_what_is_no_event_is_a_type_error(nonsense: Any) -> None:
