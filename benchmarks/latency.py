@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 from _report import Summary, machine_line, print_table, summarize
 
-from adapters import RuntimeClient, RuntimeJob, RuntimeService, RuntimeWebsocketClient
+from adapters import RuntimeClient, RuntimeJob, RuntimeWebsocketClient
 from adapters.local.process import LocalServiceProcess
 from runtime_core.events import JobQueued
 
