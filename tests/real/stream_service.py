@@ -20,7 +20,7 @@ from wsproto.events import CloseConnection, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
 from adapters import RuntimeClient, RuntimeJob, RuntimeWebsocketClient
-from runtime_core.events import Event
+from runtime_core.events import LifecycleEvent
 
 TOKEN = "s3cr3t-t0k3n"
 
@@ -38,6 +38,8 @@ class Peer:
         self.gone = False
         self._socket = connection
         self._frames = Connection(ConnectionType.SERVER)
+        self._incoming = Connection(ConnectionType.SERVER)
+        self._closing = False
 
     def refuse(self, status: int, body: str = '{"message": "No."}', **headers: str) -> None:
         """Answer the handshake with something else than a 101."""
@@ -57,6 +59,7 @@ class Peer:
 
     def frame(self, event: TextMessage | CloseConnection | Ping) -> bytes:
         """The bytes of a message."""
+        self._closing = self._closing or isinstance(event, CloseConnection)
         return self._frames.send(event)
 
     def send(self, *texts: str) -> None:
@@ -81,12 +84,20 @@ class Peer:
         self.until_gone()
 
     def until_gone(self) -> None:
-        """Read until the client has left, or the service stops."""
+        """Read until the client has left, or the service stops; answer a close."""
         try:
-            while data := self._socket.recv(1 << 16):
-                self.heard.append(data)
+            while (data := self._socket.recv(1 << 16)) and not self._has_left(data):
+                pass
         finally:
             self.gone = True
+
+    def _has_left(self, data: bytes) -> bool:
+        self.heard.append(data)
+        self._incoming.receive_data(data)
+        closes = [e for e in self._incoming.events() if isinstance(e, CloseConnection)]
+        if closes and not self._closing:
+            self.raw(self.frame(closes[0].response()))
+        return bool(closes)
 
     def read(self) -> bytes:
         """Read once."""
@@ -138,11 +149,16 @@ class StreamService:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._clients: list[RuntimeClient] = []
+        self._jobs: list[RuntimeJob] = []
+        # A test that waits in vain fails, instead of waiting for ever.
+        self._watchdog = threading.Timer(40, self._give_up)
+        self._watchdog.daemon = True
+        self._watchdog.start()
         self._threads = [threading.Thread(target=self._accept, name="service")]
         self._threads[0].start()
 
     def job(
-        self, resume: str = "offset", job_id: str = "j1", initial: Event | None = None
+        self, resume: str = "offset", job_id: str = "j1", initial: LifecycleEvent | None = None
     ) -> RuntimeJob:
         """A job of this service; its client is closed with the service."""
         trusted = CERTIFICATE if self._tls else None
@@ -151,7 +167,9 @@ class StreamService:
         streams = RuntimeWebsocketClient(
             self.url, TOKEN, resume=resume, streams_result=False, ca_certs=trusted
         )
-        return RuntimeJob("b", client, streams, job_id, "p", initial=initial)
+        job = RuntimeJob("b", client, streams, job_id, "p", initial=initial)
+        self._jobs.append(job)
+        return job
 
     def asked(self, line: str) -> int:
         """How many requests began with this line."""
@@ -167,6 +185,8 @@ class StreamService:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._watchdog.cancel()
+        self._watchdog.join()
         self.stopping.set()
         for client in self._clients:
             client.close()
@@ -181,6 +201,11 @@ class StreamService:
             thread.join()
         if error is None and self.errors:
             raise self.errors[0]
+
+    def _give_up(self) -> None:
+        self.errors.append(TimeoutError("the test takes too long: its jobs were closed"))
+        for job in self._jobs:
+            job.close()
 
     def _accept(self) -> None:
         while True:

@@ -145,7 +145,7 @@ ENDINGS: dict[str, Play] = {
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_whatever_the_stream_does_the_result_comes(ending: str) -> None:
     with (
-        StreamService(ENDINGS[ending], status=completed_after(3)) as service,
+        StreamService(ENDINGS[ending], status=completed_after(2)) as service,
         service.job() as job,
     ):
         recorder = Recorder()
@@ -414,7 +414,9 @@ def stalled(peer: Peer) -> bool:
     return peer.sent == before
 
 
-def test_a_paused_stream_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_paused_stream_is_not_taken_for_dead(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(channel, "PING_INTERVAL", 0.1)
     monkeypatch.setattr(inbox, "MESSAGE_LIMIT", 10)
     go_on = threading.Event()
@@ -435,7 +437,7 @@ def test_a_paused_stream_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) 
 
         job.stream_results(callback)
         assert eventually(lambda: len(service.peers) == 1 and service.peers[0].sent >= 20)
-        assert not eventually(lambda: len(service.peers) > 1, 0.6)
+        assert not eventually(lambda: "no sign of life" in caplog.text, 0.6)
         go_on.set()
         assert job.result(timeout=20) == "the result"
         assert recorder.values == list(range(20))
@@ -722,6 +724,15 @@ def test_threads_and_sockets_end_soon_after_the_last_interest() -> None:
     assert recorder.values == list(range(ALL))
 
 
+def test_a_wait_that_timed_out_asks_no_more() -> None:
+    with StreamService(silent) as service, service.job() as job:
+        with pytest.raises(JobTimeoutError):
+            job.result(timeout=0.3, wait=0.05)
+        assert eventually(lambda: not our_threads(), 6)
+        assert service.asked("GET /jobs/j1 ") < 10
+        assert eventually(lambda: service.peers[0].gone)
+
+
 def test_cancelling_a_stream_ends_its_threads_and_its_socket() -> None:
     assert eventually(lambda: not our_threads())
     before = open_fds()
@@ -766,6 +777,16 @@ TELL_TALES = {
     "echo at the handshake": refuses_with_the_token,
     "redirect": refuses(302, Location=f"http://elsewhere.example/?token={TOKEN}"),
 }
+
+
+def test_what_a_service_repeats_of_the_token_is_taken_out() -> None:
+    with (
+        StreamService(echoes_the_token, status="Completed") as service,
+        service.job() as job,
+        pytest.raises(TransportError, match="1011 you said <access token>") as caught,
+    ):
+        list(job.interim_results())
+    assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("ending", TELL_TALES)
