@@ -23,7 +23,7 @@ from wsproto.events import CloseConnection, Ping, TextMessage
 from adapters import Gap, RuntimeClient, RuntimeJob, RuntimeWebsocketClient
 from adapters.drivers import channel, inbox, job_driver
 from runtime_core import polling
-from runtime_core.errors import JobTimeoutError, TransportError
+from runtime_core.errors import JobTimeoutError, RuntimeJobFailureError, TransportError
 from runtime_core.events import JobQueued, JobStarted
 from runtime_core.states import JobState
 
@@ -179,6 +179,33 @@ def test_an_html_page_at_the_handshake_is_no_stream_and_no_result() -> None:
             job.result(timeout=10)
         del service.answers["GET /jobs/j1/results"]
         assert job.result(timeout=10) == "the result"
+
+
+def test_the_reason_of_a_failure_is_not_lost_if_the_request_for_it_fails_once() -> None:
+    def results() -> bytes:
+        if service.asked("GET /jobs/j1/results") == 1:
+            return answer(503)
+        return answer(body="Traceback: bad luck", Content_Type="text/plain")
+
+    with StreamService(finishes("1"), status="Failed") as service, service.job() as job:
+        service.answers["GET /jobs/j1/results"] = results
+        with pytest.raises(RuntimeJobFailureError, match="Traceback: bad luck"):
+            job.result(timeout=10)
+
+
+def test_retry_after_is_obeyed() -> None:
+    times: list[float] = []
+
+    def status() -> bytes:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return answer(429, Retry_After="1")
+        return answer(body='{"id": "j1", "status": "Completed"}')
+
+    with StreamService(refuses(503)) as service, service.job() as job:
+        service.answers["GET /jobs/j1 "] = status
+        assert job.result(timeout=10, wait=0.02) == "the result"
+        assert times[1] - times[0] >= 0.99
 
 
 def test_what_cannot_be_streamed_to_its_end_says_so() -> None:
