@@ -133,5 +133,7 @@ def may_become(state: JobState) -> frozenset[JobState]:
 
 def contradicts(known: JobState, event: LifecycleEvent) -> bool:
     """Whether a job that has ended one way is now said to have ended another."""
-    stated = STATED[event.__class__]
-    return known.is_final and stated.is_final and stated is not known
+    if not known.is_final:
+        return False
+    stated = STATED[type(event)]
+    return stated.is_final and stated is not known

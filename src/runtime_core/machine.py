@@ -178,7 +178,8 @@ class JobMachine:
                 does not allow. Nothing has changed then.
             TypeError: if it is no event at all.
         """
-        handler = HANDLERS.get(event.__class__)
-        if handler is None:
-            raise TypeError(f"not an event: {event!r}")
+        try:
+            handler = HANDLERS[type(event)]
+        except KeyError:
+            raise TypeError(f"not an event: {event!r}") from None
         return handler(self._regions, event)

@@ -137,4 +137,3 @@ def _on_stream_timer(job: Regions, number: int, out: list[Command]) -> None:
     else:
         stream.on_drain_deadline(out)
         job.want_result(out)
-        job.settle(out)

@@ -47,7 +47,6 @@ def on_stream_ended(
     if job.state.is_final:
         stream.on_ended_final(event, out)
         job.want_result(out)
-        job.settle(out)
         return tuple(out)
     was_open = stream.is_open
     not_running = isinstance(event, StreamNotReady) and job.state is JobState.QUEUED

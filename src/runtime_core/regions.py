@@ -6,21 +6,24 @@ here; `on_service`, `on_stream` and `on_caller` say what follows from each event
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 
 from runtime_core.cancel import CancelRegion
 from runtime_core.commands import Command, EndWait, FetchFailure, FetchResult, Notice, Report
 from runtime_core.connection import ConnectionState
 from runtime_core.errors import RuntimeInvalidStateError
-from runtime_core.events import RequestFailed
+from runtime_core.events import Need, RequestFailed
 from runtime_core.result import ResultRegion, ResultState
 from runtime_core.states import JobState
 from runtime_core.stream import StreamRegion
 from runtime_core.traits import ServiceTraits
 from runtime_core.waits import NOBODY, Wait, Waits
 from runtime_core.watch import WatchRegion, WatchSignal, WatchState
+
+# On Python 3.11 a member costs ten times as much to look up on its Enum as a global.
+_RESULT = Need.RESULT
+_DONE, _CANCELLED = JobState.DONE, JobState.CANCELLED
+_HELD, _PAUSED, _CLOSED = ResultState.HELD, WatchState.PAUSED, ConnectionState.CLOSED
 
 NOTHING: tuple[Command, ...] = ()
 
@@ -101,11 +104,20 @@ class Regions:
             self.waits = Waits()
         self.waits[wait_id] = wait
 
+    def end_waits_for_the_end(self, out: list[Command]) -> None:
+        """The job has ended: that is all that some have waited for."""
+        content = []
+        for number, wait in self.waits.items():
+            if wait.need is not _RESULT:
+                content.append(number)
+        if content:
+            self.end_waits(content, out)
+
     def end_waits(
-        self, numbers: Iterable[int], out: list[Command], error: Exception | None = None
+        self, numbers: list[int], out: list[Command], error: Exception | None = None
     ) -> None:
         """End these waits, with an error or with what was waited for."""
-        for number in tuple(numbers):
+        for number in numbers:
             wait = self.waits.pop(number)
             if wait.was_refused:
                 why = "its service refused, since it has ended"
@@ -123,7 +135,7 @@ class Regions:
             return
         # What the service said at the submission is fresh: it need not be asked again at once.
         watch.polls = 0
-        may_be_sooner = watch.state is WatchState.PAUSED and not watch.is_backing_off
+        may_be_sooner = watch.state is _PAUSED and not watch.is_backing_off
         if watch.state is WatchState.IDLE or (may_be_sooner and self._next_delay() < watch.delay):
             self.poll_later(out)
 
@@ -142,10 +154,11 @@ class Regions:
 
     def connect_if_wanted(self, out: list[Command]) -> None:
         """Open a connection if there is none, and somebody has a use for one."""
+        stream = self.stream
+        if stream is not None and stream.connection is not _CLOSED:
+            return
         if self.traits.pushes and (self.is_streaming or self.waits.followed()):
-            stream = self.the_stream()
-            if stream.connection is ConnectionState.CLOSED:
-                stream.open(out)
+            self.the_stream().open(out)
 
     def poll_later(self, out: list[Command]) -> None:
         """Ask again after the delay of the polling rule."""
@@ -184,22 +197,23 @@ class Regions:
         return bool(self.waits) or (self.stream is not None and self.stream.needs_result)
 
     def want_result(self, out: list[Command]) -> None:
-        """The job is final: fetch what is wanted of its end, or hand out what is here."""
-        if self.state is not JobState.DONE:
+        """The job is final: fetch what is wanted of its end, hand out what is here, or rest."""
+        if self.state is not _DONE:
             self.settle_held(out)
-        if not self.wants_result:
+        if not (self.waits or self.wants_result):
+            self.settle(out)
             return
-        if self.state is JobState.CANCELLED or self.result.state is ResultState.HELD:
+        result = self.result
+        if self.state is _CANCELLED or result.state is _HELD:
             self.hand_out(out)
-        elif self.result.request == 0 and self.watch.state is not WatchState.PAUSED:
-            number = self.watch.new_number()
-            done = self.state is JobState.DONE
-            self.result.fetch(FetchResult(number) if done else FetchFailure(number), out)
+        elif result.request == 0 and self.watch.state is not _PAUSED:
+            fetch = FetchResult if self.state is _DONE else FetchFailure
+            result.fetch(fetch(self.watch.new_number()), out)
 
     def hand_out(self, out: list[Command], error: Exception | None = None) -> None:
         """The result is here, or cannot be had: end what waited for it."""
         self.settle_held(out)
-        self.end_waits(self.waits, out, error)
+        self.end_waits(list(self.waits), out, error)
         self.settle(out)
 
     def settle_held(self, out: list[Command]) -> None:

@@ -42,6 +42,8 @@ class ResultSignal(Enum):
 _UNKNOWN, _FETCHING, _HELD = ResultState.UNKNOWN, ResultState.FETCHING, ResultState.HELD
 _FAILED, _RELEASED = ResultState.FAILED, ResultState.RELEASED
 
+_FETCH = ResultSignal.FETCH
+
 # Columns: FETCH, RECEIVE, RETRY, FAIL, RELEASE.
 _ROWS = {
     _UNKNOWN: (_FETCHING, _HELD, _UNKNOWN, _UNKNOWN, _UNKNOWN),
@@ -94,7 +96,7 @@ class ResultRegion:
 
     def fetch(self, fetch: FetchResult | FetchFailure, out: list[Command]) -> None:
         """Ask for it."""
-        self.state = RESULT[self.state, ResultSignal.FETCH]
+        self.state = RESULT[self.state, _FETCH]
         self.request = fetch.request
         out.append(fetch)
 

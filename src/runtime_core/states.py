@@ -14,13 +14,11 @@ class JobState(Enum):
     ERROR = "error"
     CANCELLED = "cancelled"
 
+    is_final: bool
+    """Whether the job has ended: DONE, ERROR or CANCELLED. A final state never changes."""
+
+    def __init__(self, word: str) -> None:
+        self.is_final = word not in ("queued", "running")
+
     # Members are singletons. Enum hashes the name, which costs a fifth of a table look-up.
     __hash__ = object.__hash__
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the job has ended: DONE, ERROR or CANCELLED. A final state never changes."""
-        return self in _FINAL
-
-
-_FINAL = frozenset({JobState.DONE, JobState.ERROR, JobState.CANCELLED})

@@ -59,6 +59,9 @@ WATCH: dict[tuple[WatchState, WatchSignal], WatchState] = {
 }
 """(state, signal) -> the state that follows."""
 
+_POLL = TimerName.POLL
+_STOP = StopTimer(_POLL)
+
 # Enough polls for the delay to have grown to the caller's `wait`.
 _LATE = 100
 
@@ -98,7 +101,7 @@ class WatchRegion:
         self.state = after = WATCH[self.state, signal]
         if after is not _PAUSED and self.timer:
             self.timer = 0
-            out.append(StopTimer(TimerName.POLL))
+            out.append(_STOP)
         if after is _ASKING and self.request == 0:
             self.request = self.new_number()
             out.append(FetchStatus(self.request))
@@ -127,4 +130,4 @@ class WatchRegion:
         self.state = WATCH[self.state, WatchSignal.PAUSE]
         self.timer = self.new_number()
         self.delay = delay
-        out.append(StartTimer(TimerName.POLL, self.timer, delay))
+        out.append(StartTimer(_POLL, self.timer, delay))

@@ -101,7 +101,7 @@ def stream_shape(stream: StreamRegion, asked: int) -> tuple[Any, ...]:
         bool(stream.timer),
         bool(stream.current) and stream.position > 0,
         bool(stream.current) and stream.position < stream.cursor,
-        stream.is_open and bool(stream.timer) and stream.position > stream.drained_to,
+        stream.is_open and bool(stream.timer) and stream.position > stream.armed_at,
         live and stream.exposed,
         live and (stream.clean_mark > 0, stream.clean_mark <= asked),
         stream.is_active and stream.last_pass,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import find, given
@@ -21,10 +22,13 @@ from runtime_core.commands import (
     DeliverGap,
     EndSubscription,
     EndWait,
+    FetchFailure,
+    FetchResult,
     FetchStatus,
     Notice,
     OpenStream,
     Report,
+    SendCancel,
     StartTimer,
 )
 from runtime_core.errors import RuntimeInvalidStateError
@@ -45,6 +49,7 @@ from runtime_core.machine import JobMachine
 from runtime_core.states import JobState
 from runtime_core.testing import (
     Ledger,
+    RequestKind,
     cuts,
     events,
     interim_messages,
@@ -255,17 +260,32 @@ def test_messages_are_at_least_one(few: tuple[str, ...], equal: tuple[str, ...])
     assert set(equal) == {"m"}
 
 
-@given(service_traits(), st.data())
+KINDS: tuple[RequestKind, ...] = (FetchStatus, FetchResult, FetchFailure, SendCancel)
+SITUATIONS = [
+    Ledger(),
+    booked(),
+    Ledger(connection=1, connections=1, connected=True, last_subscription=1),
+    Ledger(requests=dict(enumerate(KINDS, start=1)), last_request=4),
+    Ledger(connections=2, last_request=2),
+]
+
+
+@given(service_traits(), st.sampled_from(SITUATIONS), st.data())
 def test_an_event_may_be_drawn_in_every_situation(
-    traits: ServiceTraits, draw: st.DataObject
+    traits: ServiceTraits, ledger: Ledger, draw: st.DataObject
 ) -> None:
-    ledger = booked()
-    ledger.last_request, ledger.connections, ledger.last_subscription = 9, 9, 9
     event = draw.draw(events(ledger))
     with suppress(RuntimeInvalidStateError):
         JobMachine("j1", traits).receive(event)
     if isinstance(event, InterimReceived):
         assert event.messages
+        assert event.connection in (1, ledger.connections - 1)
+
+
+@pytest.mark.parametrize("kind", get_args(Event))
+def test_every_event_is_drawn_in_some_situation(kind: type[Event]) -> None:
+    drawn = st.one_of(*(events(ledger) for ledger in SITUATIONS))
+    assert find(drawn, lambda event: type(event) is kind)
 
 
 def test_the_core_does_not_load_its_test_tools() -> None:
