@@ -1,0 +1,56 @@
+"""What an embedder finds in `runtime_core` itself."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+import runtime_core
+from runtime_core import commands, errors, events
+from runtime_core.errors import RuntimeCoreError
+
+UNIONS = {
+    name: value
+    for module in (events, commands)
+    for name, value in vars(module).items()
+    if name.endswith(("Event", "Command"))
+}
+
+
+@pytest.mark.parametrize("union", UNIONS)
+def test_every_union_and_every_member_is_public(union: str) -> None:
+    assert getattr(runtime_core, union) is UNIONS[union]
+    assert union in runtime_core.__all__
+    for member in get_args(UNIONS[union]):
+        assert getattr(runtime_core, member.__name__) is member
+        assert member.__name__ in runtime_core.__all__
+
+
+def test_every_error_is_public() -> None:
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, RuntimeCoreError):
+            assert getattr(runtime_core, name) is value
+            assert name in runtime_core.__all__
+
+
+def test_what_the_machine_takes_and_gives_is_public() -> None:
+    names = {"JobMachine", "JobState", "ServiceTraits", "Resume", "Need", "TimerName", "Notice"}
+    assert names | {"CancelOutcome", "Failure"} <= set(runtime_core.__all__)
+
+
+def test_the_public_classes_are_documented() -> None:
+    public = runtime_core.__all__
+    undocumented = [
+        name
+        for name in public
+        if isinstance(getattr(runtime_core, name), type) and not getattr(runtime_core, name).__doc__
+    ]
+    assert undocumented == []
+
+
+def test_the_docstrings_example_runs() -> None:
+    space: dict[str, Any] = {name: getattr(runtime_core, name) for name in runtime_core.__all__}
+    lines = [ln.strip() for ln in (runtime_core.__doc__ or "").splitlines() if ln[:4] == "    "]
+    exec("\n".join(lines), space)
+    assert space["commands"] == (runtime_core.FetchStatus(1),)
