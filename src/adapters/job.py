@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
@@ -33,7 +32,6 @@ from runtime_core.events import (
     CancelRequested,
     LifecycleEvent,
     Need,
-    ReleaseRequested,
     ReplayRequested,
     SubscriptionRequested,
     WaitStarted,
@@ -72,6 +70,7 @@ class RuntimeJob:
         on_unknown_status: what a status word that nobody knows is taken for; None raises
             `UnknownStatusError` to whoever waits.
         initial: what the service said of the job's state a moment ago, as an event.
+        document: what the service said of the job as a whole, if it was asked already.
         reactor: where the job lives; by default the shared loop of the process.
 
     Raises:
@@ -94,6 +93,7 @@ class RuntimeJob:
         decoders: DecoderRegistry | None = None,
         on_unknown_status: JobState | None = None,
         initial: LifecycleEvent | None = None,
+        document: JobDocument | None = None,
         reactor: Reactor | None = None,
     ) -> None:
         self._backend = backend
@@ -102,7 +102,7 @@ class RuntimeJob:
         self._program_id = program_id
         self._params = None if params is None else dict(params)
         self._creation_date = _given_time(creation_date)
-        self._document: JobDocument | None = None
+        self._document = document
         self._decoders = DecoderRegistry() if decoders is None else decoders
         self._result_decoder = result_decoder
         choose_decoder(program_id, self._decoders, None, result_decoder)  # refuses what is none
@@ -113,8 +113,9 @@ class RuntimeJob:
         self._machine = machine
         self._reactor = shared_reactor() if reactor is None else reactor
         self._driver = JobDriver(machine, transport, self._reactor)
-        self._values: list[tuple[Decoder[Any], Any]] = []
-        self._values_lock = threading.Lock()
+        # By the identity of the decoder, which the entry keeps alive. No lock: a fork could find it
+        # held by a thread that the child does not have.
+        self._values: dict[int, tuple[Decoder[Any], Any]] = {}
         if user_callback is not None:
             self.stream_results(user_callback)
 
@@ -134,9 +135,10 @@ class RuntimeJob:
 
         Raises:
             TransportError: if the service cannot be asked.
+            DecodeError: if what it says they are does not decode.
         """
         if self._params is None:
-            self._params = decode_inputs(self._asked())
+            self._params = _decoded_inputs(self._asked())
         return dict(self._params)
 
     @property
@@ -281,23 +283,16 @@ class RuntimeJob:
             raise self._timed_out("its result", timeout)
 
     def _decoded(self, decoder: Decoder[Any], text: str) -> Any:
-        with self._values_lock:
-            for known, value in self._values:
-                if known is decoder:
-                    return value
-        value = decoder.decode(text)
-        with self._values_lock:
-            for known, first in self._values:
-                if known is decoder:
-                    return first  # another thread was quicker: both get the same object
-            self._values.append((decoder, value))
-        return value
+        known = self._values.get(id(decoder))
+        if known is None:
+            # If another thread is quicker, both get the same object.
+            known = self._values.setdefault(id(decoder), (decoder, decoder.decode(text)))
+        return known[1]
 
     def release_result(self) -> None:
         """Give the memory of the result back; `result()` fetches and decodes it again."""
-        with self._values_lock:
-            self._values.clear()
-        self._driver.post(ReleaseRequested())
+        self._driver.release_result()
+        self._values.clear()
 
     def error_message(self) -> str | None:
         """Ask why the job failed; None if it has not failed, or the service does not tell.
@@ -475,7 +470,7 @@ def _transport(
     return ClientTransport(api_client, ws_client, traits)
 
 
-def decode_inputs(document: JobDocument) -> dict[str, Any]:
-    """The inputs in a job's document, which are sent as tagged JSON, as values."""
+def _decoded_inputs(document: JobDocument) -> dict[str, Any]:
+    # They are sent as tagged JSON.
     inputs: dict[str, Any] = decode_tagged(json.dumps(document.params))
     return inputs

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from adapters.http.client import RuntimeClient
-from adapters.job import InterimCallback, RuntimeJob, decode_inputs
-from adapters.services.ibm_legacy import as_promised, created_at, status_event
+from adapters.job import InterimCallback, RuntimeJob
+from adapters.services.ibm_legacy import as_promised, status_event
 from adapters.websocket.client import RuntimeWebsocketClient
-from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
+from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import JobDocument, read_job, read_job_page
 from runtime_core.errors import UsageError
-from runtime_core.events import JobQueued, LifecycleEvent, UnknownStatusReported
+from runtime_core.events import JobQueued, UnknownStatusReported
 from runtime_core.states import JobState
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class RuntimeService:
             result_decoder: decodes the job's results.
 
         Raises:
-            UsageError: if there is an unknown option.
+            UsageError: if there is an unknown option, or `result_decoder` is no decoder.
             EncodeError: if the inputs cannot be written as tagged JSON.
             TransportError: if the service did not take the job, or did not say so. The message
                 says whether it may have arrived; it is never submitted again behind your back.
@@ -134,6 +133,8 @@ class RuntimeService:
             raise UsageError(
                 f"unknown options {', '.join(unknown)}: there are {', '.join(sorted(_OPTIONS))}"
             )
+        # Before the job is there: nobody would learn its id from a refusal.
+        choose_decoder(program_id, self._decoders, None, result_decoder)
         given = dict(inputs or {})
         backend = chosen.get("backend_name")
         answer = self._client.program_run(
@@ -143,13 +144,18 @@ class RuntimeService:
             image=chosen.get("image") or "",
             log_level=chosen.get("log_level"),
         )
-        return self._job(
+        return RuntimeJob(
             backend,
+            self._client,
+            self._streams,
             answer["id"],
             program_id,
             given,
-            callback=callback,
-            result_decoder=result_decoder,
+            None,
+            callback,
+            result_decoder,
+            decoders=self._decoders,
+            on_unknown_status=self._on_unknown_status,
             initial=JobQueued(),
         )
 
@@ -232,40 +238,16 @@ class RuntimeService:
 
     def _found(self, document: JobDocument) -> RuntimeJob:
         said = status_event({"status": document.status})
-        return self._job(
-            document.backend,
-            document.id,
-            document.program_id,
-            decode_inputs(document),
-            created=created_at(document.created) if document.created else None,
-            initial=None if isinstance(said, UnknownStatusReported) else said,
-        )
-
-    def _job(
-        self,
-        backend: Any,
-        job_id: str,
-        program_id: str,
-        inputs: Mapping[str, Any],
-        *,
-        created: datetime | None = None,
-        callback: InterimCallback | None = None,
-        result_decoder: Decoder[Any] = ResultDecoder,
-        initial: LifecycleEvent | None = None,
-    ) -> RuntimeJob:
         return RuntimeJob(
-            backend,
+            document.backend,
             self._client,
             self._streams,
-            job_id,
-            program_id,
-            inputs,
-            created,
-            callback,
-            result_decoder,
+            document.id,
+            document.program_id,
             decoders=self._decoders,
             on_unknown_status=self._on_unknown_status,
-            initial=initial,
+            initial=None if isinstance(said, UnknownStatusReported) else said,
+            document=document,
         )
 
 

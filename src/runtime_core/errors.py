@@ -174,3 +174,8 @@ class RuntimeJobCancelledError(JobError):
 
     def __str__(self) -> str:
         return f"Job {self.job_id} was cancelled: it has no result."
+
+
+def stated(error: Exception) -> str:
+    """What an error says, to stand inside of a sentence."""
+    return str(error).removesuffix(".")

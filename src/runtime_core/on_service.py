@@ -11,6 +11,7 @@ from runtime_core.events import (
     FailureReceived,
     JobFailed,
     JobQueued,
+    JobStarted,
     LifecycleEvent,
     RequestFailed,
     ResultReceived,
@@ -54,7 +55,7 @@ def on_lifecycle(job: Regions, event: LifecycleEvent) -> tuple[Command, ...]:
     if started:
         job.running_since = job.watch.next_number
     if request is not None:
-        _on_answer(job, request, out)
+        _on_answer(job, event, request, out)
     if started or fresh:
         job.connect_if_wanted(out)
     return tuple(out)
@@ -79,13 +80,13 @@ def _contradiction(job: Regions, event: LifecycleEvent) -> tuple[Command, ...]:
     return (Report(Notice.CONTRADICTION, text),)
 
 
-def _on_answer(job: Regions, request: int, out: list[Command]) -> None:
+def _on_answer(job: Regions, event: LifecycleEvent, request: int, out: list[Command]) -> None:
     """A request was answered: the job is not final."""
     job.watch.request = job.watch.failures = 0
     job.watch.signal(WatchSignal.REPLIED, out)
     job.end_waits(job.waits.answered_by(request), out)
     if job.stream is not None:
-        job.stream.on_answer(request, job.state is _RUNNING, out)
+        job.stream.on_answer(request, type(event) is JobStarted, out)
     if not job.settle(out) and job.watch.state is WatchState.IDLE:
         job.poll_later(out)
 

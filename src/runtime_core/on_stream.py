@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime_core.commands import Command, Notice, Report
+from runtime_core.errors import stated
 from runtime_core.events import (
     InterimReceived,
     StreamClosed,
@@ -55,7 +56,7 @@ def on_stream_ended(
     else:
         stream.on_ended(event, job.watch.next_number, out)
     if isinstance(event, StreamFailed):
-        text = f"Job {job.job_id}: {event.error}; the stream is opened again."
+        text = f"Job {job.job_id}: {stated(event.error)}; the stream is opened again."
         out.append(Report(Notice.RETRY, text, event.error))
     if was_open:
         _on_hint(job, stream.attempts, out)

@@ -11,7 +11,7 @@ import attrs
 from runtime_core.cancel import CancelRegion
 from runtime_core.commands import Command, EndWait, FetchFailure, FetchResult, Notice, Report
 from runtime_core.connection import ConnectionState
-from runtime_core.errors import RuntimeInvalidStateError
+from runtime_core.errors import RuntimeInvalidStateError, stated
 from runtime_core.events import Need, RequestFailed
 from runtime_core.result import ResultRegion, ResultState
 from runtime_core.states import JobState
@@ -173,7 +173,7 @@ class Regions:
     def retry_later(self, event: RequestFailed, out: list[Command]) -> None:
         """Try again what has failed, when the service had some time."""
         delay = self.watch.retry_later(event.retry_after, out)
-        text = f"Job {self.job_id}: {event.error}; trying again in {delay:g} s."
+        text = f"Job {self.job_id}: {stated(event.error)}; trying again in {delay:g} s."
         out.append(Report(Notice.RETRY, text, event.error))
 
     def give_up(self, error: Exception, out: list[Command]) -> None:
@@ -187,7 +187,9 @@ class Regions:
         self.end_waits([n for n in self.waits if n not in answered_otherwise], out, error)
         if self.stream is not None and not self.stream.is_open:
             self.stream.end(out, error)
-        self.settle(out)
+        if not self.settle(out) and self.is_streaming:
+            # An open stream goes on, and polling is still the proof of how the job ends.
+            self.poll_later(out)
 
     # ---- the end -------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class StreamRegion:
     subscriber: int = 0
     """The number of the subscription."""
     exposed: bool = False
-    """Whether this subscription was at any time without the connection that it had or tried."""
+    """Whether this subscription had or tried a connection before the next one."""
     clean_mark: int = 0
     """If the last connection was closed with 1000, the number that the next request had then; 0
     once the job was seen to go on after that."""
@@ -106,8 +106,7 @@ class StreamRegion:
         """Begin a subscription at the first message that the service still has."""
         self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.SUBSCRIBE]
         self.subscriber = subscriber
-        self.last_pass, self.clean_mark = False, 0
-        self.exposed = self.is_open
+        self.last_pass = self.exposed = False
         if self.position > 0 and self.traits.keeps_interim:
             # Messages have passed on a connection that a wait had opened: get them again.
             self.drop(out)
@@ -185,16 +184,19 @@ class StreamRegion:
         self.clean_mark = next_request if clean else 0
         self.connection = CONNECTION[self.connection, ConnectionSignal.ENDED]
         self.attempts += 1
-        self._arm(retry_delay(self.attempts), out)
+        # A service may ask for more patience than we have, not for less.
+        self._arm(max(retry_delay(self.attempts), _asked_patience(event)), out)
 
     def on_not_running(self) -> None:
         """The current connection was refused because the job does not run yet."""
-        self.current = 0
+        self.current = self.clean_mark = 0
         self.exposed = True
         self.connection = CONNECTION[self.connection, ConnectionSignal.HOLD]
 
     def on_answer(self, request: int, running: bool, out: list[Command]) -> None:
-        """The service said, in answer to a request, that the job goes on."""
+        """The service said, in answer to a request, that the job goes on: that it runs, or what is
+        evidently older than that.
+        """
         if request >= self.clean_mark:
             self.clean_mark = 0
         if running and self.held_mark <= request:
@@ -307,6 +309,14 @@ class StreamRegion:
         if self.timer:
             self.timer = 0
             out.append(_STOP)
+
+
+def _asked_patience(event: StreamClosed | StreamFailed | StreamNotReady) -> float:
+    """The seconds that the service asked to wait before the next connection; 0 if it did not."""
+    if isinstance(event, StreamFailed) and isinstance(event.error, TransportError):
+        asked = event.error.retry_after
+        return 0.0 if asked is None else retry_delay(1, asked)
+    return 0.0
 
 
 def _incomplete(event: StreamClosed | StreamFailed | StreamNotReady) -> Exception:

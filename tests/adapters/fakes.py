@@ -84,6 +84,8 @@ class FakeReactor:
         self.connections: list[Script] = []
         """What the next connections do; one that has no script stays silent."""
         self.children: list[Forkable] = []
+        self.abandoned: list[Task] = []
+        """The requests that nobody waits for any more."""
 
     # ---- Reactor -------------------------------------------------------------------------------
 
@@ -108,6 +110,9 @@ class FakeReactor:
 
     def run_request(self, task: Task) -> None:
         self._requests.append(task)
+
+    def abandon_request(self, task: Task) -> None:
+        self.abandoned.append(task)
 
     def run_callback(self, task: Task) -> None:
         self._callbacks.append(task)

@@ -162,3 +162,16 @@ def test_a_reason_that_cannot_be_had_is_an_error() -> None:
         blocking.wait(Need.RESULT)
     assert transport.asked[-1][1] is FetchFailure
     assert blocking.machine.state is JobState.ERROR
+
+
+def test_ctrl_c_while_a_cancel_is_undecided_leaves_it_usable() -> None:
+    def interrupt(request: int) -> ReplyEvent:
+        raise KeyboardInterrupt
+
+    blocking, transport = driver(CancelAccepted, JobStarted, interrupt, JobCancelled)
+    blocking.cancel()
+    with pytest.raises(KeyboardInterrupt):
+        blocking.wait(Need.FINAL)
+    assert blocking.wait(Need.FINAL)
+    assert blocking.machine.cancel_outcome is CancelOutcome.CANCELLED
+    assert len(transport.asked) == 4

@@ -11,7 +11,7 @@ import pytest
 from fakes import CLOSES, NEVER, OPENS, FakeReactor, FakeStreams, says
 
 from adapters.drivers.inbox import Batch, End, Item
-from adapters.drivers.job_driver import REQUEST_DEADLINE, JobDriver, Waiter
+from adapters.drivers.job_driver import REQUEST_DEADLINE, RESULT_DEADLINE, JobDriver, Waiter
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import FetchResult, FetchStatus, OpenStream, RequestCommand, SendCancel
 from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
@@ -62,6 +62,7 @@ class Listener:
     is_full: bool = False
     is_current_thread: bool = False
     is_waited_for: bool = True
+    is_behind: bool = False
     error: BaseException | None = None
 
     def put(self, item: Item) -> None:
@@ -124,15 +125,28 @@ def test_a_transport_that_raises_has_failed_and_is_not_asked_again() -> None:
     assert len(b.transport.commands) == 1
 
 
-def test_a_short_request_has_a_deadline_and_a_result_has_none() -> None:
+def test_a_result_may_take_longer_than_other_requests() -> None:
     def reply(command: RequestCommand) -> ReplyEvent:
         if isinstance(command, FetchResult):
-            b.reactor.hold(10 * REQUEST_DEADLINE)
+            b.reactor.hold(RESULT_DEADLINE - 1)
         return done(command)
 
     b = bench(reply)
     assert b.ask(Need.RESULT)
-    assert b.reactor.elapsed == 10 * REQUEST_DEADLINE
+    assert b.reactor.elapsed == RESULT_DEADLINE - 1
+    assert b.reactor.abandoned == []
+
+
+def test_a_result_that_never_comes_is_asked_for_again() -> None:
+    def reply(command: RequestCommand) -> ReplyEvent:
+        if len(b.transport.commands) == 2:
+            b.reactor.hold(NEVER)
+        return done(command)
+
+    b = bench(reply)
+    assert b.ask(Need.RESULT)
+    assert b.reactor.elapsed == RESULT_DEADLINE + 0.5
+    assert len(b.reactor.abandoned) == 1
 
 
 def test_a_request_s_deadline_leads_to_another_request() -> None:

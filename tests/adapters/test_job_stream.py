@@ -121,6 +121,33 @@ def test_another_refusal_says_which(peer: Peer, status: int, retryable: bool) ->
     assert str(event.error) == f"host.example refused the stream with status {status}."
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([(b"Retry-After", b"120")], 120.0),
+        (
+            [
+                (b"Date", b"Sun, 22 Nov 2026 10:00:00 GMT"),
+                (b"Retry-After", b"Sun, 22 Nov 2026 10:00:30 GMT"),
+            ],
+            30.0,
+        ),
+        ([(b"Retry-After", b"Sun, 22 Nov 2026 10:00:30 GMT")], None),
+        ([(b"Retry-After", b"soon")], None),
+        ([], None),
+    ],
+)
+def test_a_refusal_may_say_when_to_come_back(
+    peer: Peer, headers: list[tuple[bytes, bytes]], seconds: float | None
+) -> None:
+    (event,) = peer.say(
+        RejectConnection(status_code=429, headers=[(b"Content-Length", b"0"), *headers])
+    )
+    assert isinstance(event, StreamFailed)
+    assert isinstance(event.error, TransportError)
+    assert event.error.retry_after == seconds
+
+
 def test_a_close_is_told_with_its_code_and_reason(open_peer: Peer) -> None:
     assert open_peer.say(CloseConnection(1000, "done")) == [StreamClosed(7, 1000, "done")]
     assert [type(event) for event in open_peer.heard()] == [CloseConnection]

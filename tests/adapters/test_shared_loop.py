@@ -327,3 +327,33 @@ def test_a_deadline_that_has_passed_is_not_waited_for() -> None:
 def test_jitter_makes_a_delay_a_little_longer() -> None:
     delays = [SharedReactor().jittered(10.0) for _ in range(200)]
     assert 10.0 <= min(delays) < max(delays) <= 10.0 * (1 + JITTER)
+
+
+def test_ctrl_c_while_the_thread_starts_leaves_one_loop(
+    loop: SharedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        raise KeyboardInterrupt
+
+    ran: list[str] = []
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.call_soon(lambda: ran.append("first"))
+    monkeypatch.undo()
+    monkeypatch.setattr(shared_loop, "LINGER", LONG)
+    started[0].join(LONG)
+    assert not started[0].is_alive()
+    on_loop(loop, lambda: ran.append("second"))
+    assert ran == ["first", "second"]
+
+
+def test_a_closed_socket_is_not_watched_and_that_is_no_error(loop: SharedLoop) -> None:
+    one, other = socket.socketpair()
+    one.close()
+    other.close()
+    on_loop(loop, lambda: loop.watch(one, 0, lambda _: None))

@@ -212,3 +212,37 @@ def test_a_thread_that_cannot_be_started_is_not_counted(
             shop.quick()
     assert shop.pool.size == 0
     assert shop.quick().wait(LONG)
+
+
+def test_a_task_that_is_abandoned_gives_its_place_to_another(shop: Shop) -> None:
+    gate = threading.Event()
+    shop.gates.append(gate)
+    running = threading.Event()
+
+    def hangs() -> None:
+        running.set()
+        gate.wait(LONG)
+
+    shop.pool.submit(hangs)
+    assert running.wait(LONG)
+    assert shop.hang().wait(LONG)
+    waiting = shop.quick()
+    assert shop.pool.size == 2
+    shop.pool.abandon(hangs)
+    assert shop.pool.size == 1
+    shop.check()
+    assert waiting.wait(LONG)
+    assert shop.pool.size == 2
+    gate.set()  # what comes back at last finds its place taken
+
+
+def test_a_task_that_is_abandoned_in_time_is_not_started(shop: Shop) -> None:
+    for _ in range(2):
+        assert shop.hang().wait(LONG)
+    ran = threading.Event()
+    shop.pool.submit(ran.set)
+    shop.pool.abandon(ran.set)
+    for gate in shop.gates:
+        gate.set()
+    assert shop.quick().wait(LONG)
+    assert not ran.is_set()

@@ -20,6 +20,7 @@ from runtime_core.errors import (
     TransportError,
     UnknownStatusError,
     UsageError,
+    stated,
 )
 from runtime_core.states import JobState
 
@@ -103,3 +104,8 @@ def test_every_error_is_in_the_tree_that_the_module_draws() -> None:
     assert [kind for kind in kinds if kind.__name__ not in drawn] == []
     families = (UsageError, ServiceError, JobError)
     assert all(issubclass(kind, families) for kind in kinds if kind is not RuntimeCoreError)
+
+
+def test_what_an_error_says_can_stand_inside_of_a_sentence() -> None:
+    assert stated(TransportError("No answer.")) == "No answer"
+    assert stated(TransportError("no answer")) == "no answer"

@@ -11,6 +11,7 @@ from scenes import (
     REPLAY,
     STOP_POLL,
     STOP_STREAM,
+    STREAM,
     Scene,
     fired,
     poll,
@@ -30,12 +31,15 @@ from runtime_core.commands import (
     FetchResult,
     FetchStatus,
     OpenStream,
+    Report,
     StartTimer,
 )
 from runtime_core.errors import TransportError
 from runtime_core.events import (
+    CancelAccepted,
     CancelRequested,
     InterimReceived,
+    JobCancelled,
     JobQueued,
     JobStarted,
     JobSucceeded,
@@ -89,8 +93,8 @@ def test_a_service_that_does_not_push_is_never_connected() -> None:
 def test_a_status_or_a_cancel_opens_no_connection() -> None:
     scene = Scene(OFFSET, JobStarted())
     assert scene.tell(WaitStarted(1, Need.STATUS)) == (FetchStatus(1),)
-    scene.tell(CancelRequested(2))
-    assert scene.ledger.connections == 0
+    scene = Scene(OFFSET, JobQueued(), CancelRequested(1))
+    assert scene.tell(JobStarted()) == ()
 
 
 def test_a_wait_and_a_subscription_share_one_connection() -> None:
@@ -303,6 +307,13 @@ def test_the_drain_deadline_is_extended_while_messages_are_replayed() -> None:
     assert scene.tell(StreamClosed(2)) == (STOP_STREAM, EndSubscription(1))
 
 
+def test_the_drain_deadline_of_a_replay_that_does_not_begin_is_not_extended() -> None:
+    scene = streaming(REPLAY)
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1), JobSucceeded(3), StreamOpened(2))
+    out = scene.tell(fired(retry(2, 10.0)))
+    assert out == (CloseStream(2), DeliverGap(1, 1), EndSubscription(1))
+
+
 def test_the_drain_deadline_counts_what_comes_for_a_new_subscription() -> None:
     scene = Scene(REPLAY, JobStarted(), WaitStarted(1, Need.RESULT), StreamOpened(1))
     scene.tell(InterimReceived(1, ("m", "n")), StreamClosed(1), JobStarted(3))
@@ -310,6 +321,12 @@ def test_the_drain_deadline_counts_what_comes_for_a_new_subscription() -> None:
     assert scene.tell(ReplayRequested(1)) == ()
     assert scene.tell(InterimReceived(2, ("m",))) == (Deliver(1, 0, ("m",)),)
     assert scene.tell(fired(retry(2, 10.0))) == (retry(3, 10.0),)
+
+
+def test_a_cancel_that_took_effect_keeps_no_connection() -> None:
+    scene = Scene(OFFSET, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    scene.tell(CancelRequested(2), CancelAccepted(3), WaitEnded(1))
+    assert scene.tell(JobCancelled(4)) == (retry(1, 10.0), STOP_STREAM, CloseStream(1))
 
 
 def test_a_wait_alone_has_its_drain_deadline_too() -> None:
@@ -386,3 +403,17 @@ def test_a_draining_connection_that_ends_for_a_wait_alone_is_over() -> None:
     scene = Scene(OFFSET, JobStarted(), WaitStarted(1, Need.RESULT), StreamOpened(1))
     scene.tell(JobSucceeded())
     assert scene.tell(StreamFailed(1, ERROR)) == (STOP_STREAM,)
+
+
+@pytest.mark.parametrize(
+    ("asked", "delay"), [(None, 0.5), (0.0, 0.5), (120.0, 120.0), (9e9, 300.0)]
+)
+def test_a_refused_stream_is_opened_again_when_the_service_said(
+    asked: float | None, delay: float
+) -> None:
+    scene = Scene(OFFSET, SubscriptionRequested(1))
+    refused = TransportError("too many", 429, retryable=True, retry_after=asked)
+    out = scene.tell(StreamFailed(1, refused))
+    assert out[0] == StartTimer(STREAM, 1, delay)
+    assert isinstance(out[1], Report)
+    assert out[1].text == "Job j1: too many; the stream is opened again."

@@ -169,8 +169,9 @@ def test_an_unknown_status_ends_a_subscription_that_has_no_connection() -> None:
 
 def test_an_unknown_status_leaves_an_open_stream_alone() -> None:
     scene = Scene(OFFSET, SubscriptionRequested(1), StreamOpened(1))
-    (report,) = scene.tell(UnknownStatusReported("Pondering", 1))
+    report, later = scene.tell(UnknownStatusReported("Pondering", 1))
     assert isinstance(report, Report)
+    assert later == poll(2, 5.0)
     assert scene.machine.is_streaming
 
 

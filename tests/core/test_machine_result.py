@@ -144,6 +144,20 @@ def test_a_released_result_is_fetched_again() -> None:
     assert scene.machine.result_text == "42"
 
 
+def test_an_empty_result_is_released_as_well() -> None:
+    scene = Scene(POLLED, JobSucceeded(), WaitStarted(1, RESULT), ResultReceived(1, ""))
+    scene.tell(ReleaseRequested())
+    assert scene.machine.result_text is None
+    assert scene.tell(WaitStarted(2, RESULT)) == (FetchResult(2),)
+
+
+def test_an_answer_ends_the_back_off_of_the_result_too() -> None:
+    scene = Scene(POLLED, WaitStarted(1, RESULT))
+    scene.tell(RequestFailed(1, ERROR, retryable=True), fired(poll(2, 0.5)))
+    assert scene.tell(JobSucceeded(3)) == (FetchResult(4),)
+    assert scene.tell(RequestFailed(4, ERROR, retryable=True))[0] == poll(5, 0.5)
+
+
 def test_what_is_not_held_cannot_be_released() -> None:
     scene = Scene(POLLED)
     assert scene.tell(ReleaseRequested()) == ()

@@ -43,6 +43,7 @@ from runtime_core.events import (
     ResultReceived,
     StreamClosed,
     StreamFailed,
+    StreamNotReady,
     StreamOpened,
     SubscriptionCancelled,
     SubscriptionRequested,
@@ -257,6 +258,12 @@ def test_a_live_stream_that_closed_long_before_the_end_has_a_gap() -> None:
     assert out == (STOP_POLL, STOP_STREAM, DeliverGap(1, 0), EndSubscription(1))
 
 
+def test_a_close_before_the_subscription_does_not_make_it_complete() -> None:
+    scene = Scene(LIVE, JobQueued(), WaitStarted(1, Need.RESULT), StreamOpened(1), StreamClosed(1))
+    scene.tell(SubscriptionRequested(1), StreamNotReady(2))
+    assert scene.tell(JobCancelled()) == (DeliverGap(1, 0), EndSubscription(1), EndWait(1))
+
+
 def test_a_live_stream_that_breaks_after_the_end_has_a_gap() -> None:
     scene = streaming(LIVE)
     scene.tell(JobSucceeded())
@@ -317,10 +324,13 @@ def test_an_answer_that_is_older_than_the_message_releases_nothing() -> None:
     assert scene.tell(JobStarted(5)) == (Deliver(1, 0, ("m",)), poll(6, 5.0))
 
 
-def test_a_stale_answer_releases_what_is_held_too() -> None:
+def test_an_answer_that_the_job_is_queued_is_evidently_older_than_its_messages() -> None:
     scene = streaming(LIVE_RESULT)
     scene.tell(InterimReceived(1, ("m",)), fired(poll(2, 5.0)))
-    assert scene.tell(JobQueued(3))[0] == Deliver(1, 0, ("m",))
+    assert scene.tell(JobQueued(3)) == (poll(4, 5.0),)
+    scene = Scene(LIVE_RESULT, JobQueued(), SubscriptionRequested(1), StreamOpened(1))
+    scene.tell(InterimReceived(1, ("m",)), fired(poll(2, 5.0)))
+    assert scene.tell(JobQueued(3)) == (poll(4, 5.0),)
 
 
 def test_what_is_held_goes_before_a_gap() -> None:
@@ -334,6 +344,16 @@ def test_a_job_without_a_result_has_no_last_message_that_is_one(ending: Event) -
     scene = streaming(LIVE_RESULT)
     scene.tell(InterimReceived(1, ("m",)))
     scene.tell(ending)
+    assert scene.tell(StreamClosed(1)) == (
+        STOP_STREAM,
+        Deliver(1, 0, ("m",)),
+        EndSubscription(1),
+    )
+
+
+def test_a_failed_jobs_stream_needs_no_reason_to_end() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), JobFailed())
     assert scene.tell(StreamClosed(1)) == (
         STOP_STREAM,
         Deliver(1, 0, ("m",)),

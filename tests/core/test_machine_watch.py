@@ -10,6 +10,7 @@ from scenes import (
     OFFSET,
     POLLED,
     STOP_POLL,
+    STREAM,
     Scene,
     fired,
     poll,
@@ -22,10 +23,12 @@ from scenes import (
 
 from runtime_core.commands import (
     CloseStream,
+    DeliverGap,
     EndSubscription,
     EndWait,
     FetchStatus,
     OpenStream,
+    SendCancel,
     StartTimer,
 )
 from runtime_core.events import (
@@ -40,10 +43,12 @@ from runtime_core.events import (
     StreamOpened,
     SubscriptionCancelled,
     SubscriptionRequested,
+    TimerFired,
     WaitEnded,
     WaitStarted,
 )
 from runtime_core.polling import poll_delay, retry_delay
+from runtime_core.states import JobState
 
 # ---- asking ------------------------------------------------------------------------------------
 
@@ -126,6 +131,13 @@ def test_the_wait_of_a_cancel_or_a_status_is_not_a_polling_interval() -> None:
     scene.tell(CancelRequested(2), WaitStarted(3, Need.STATUS, 0.02), WaitStarted(4, Need.FINAL))
     assert scene.tell(JobQueued(1)) == (FetchStatus(3),)
     assert scene.tell(JobQueued(3)) == (EndWait(3), poll(4, 0.05))
+
+
+def test_the_wait_of_a_cancel_does_not_hurry_the_polls() -> None:
+    scene = streaming(OFFSET)
+    assert scene.tell(WaitStarted(1, Need.FINAL, 60.0), CancelRequested(2)) == (SendCancel(3),)
+    scene.tell(fired(poll(2, 5.0)))
+    assert scene.tell(JobStarted(4)) == (poll(5, 60.0),)
 
 
 def test_a_new_impatient_wait_shortens_a_long_pause() -> None:
@@ -344,10 +356,21 @@ def test_a_failure_for_good_ends_a_subscription_that_has_no_connection() -> None
 
 def test_a_failure_for_good_leaves_an_open_stream_alone() -> None:
     scene = Scene(OFFSET, SubscriptionRequested(1), StreamOpened(1))
-    assert scene.tell(RequestFailed(1, FATAL)) == ()
+    assert scene.tell(RequestFailed(1, FATAL)) == (poll(2, 5.0),)
     assert scene.machine.is_streaming
     # Its end is a hint again.
-    assert scene.tell(StreamClosed(1)) == (retry(1, 0.5), FetchStatus(2))
+    assert scene.tell(StreamClosed(1)) == (retry(1, 0.5), STOP_POLL, FetchStatus(3))
+
+
+def test_an_open_stream_that_nobody_closes_does_not_hide_the_end_of_the_job() -> None:
+    scene = Scene(OFFSET, SubscriptionRequested(1), StreamOpened(1))
+    scene.tell(RequestFailed(1, FATAL), fired(poll(2, 5.0)), JobSucceeded(3))
+    assert scene.machine.state is JobState.DONE
+    assert scene.tell(TimerFired(STREAM, 1)) == (
+        CloseStream(1),
+        DeliverGap(1, 0),
+        EndSubscription(1),
+    )
 
 
 def test_a_failed_wait_only_connection_ends_with_the_wait() -> None:

@@ -17,12 +17,8 @@ from adapters.transport import Transport
 from runtime_core.commands import (
     Command,
     EndWait,
-    FetchFailure,
-    FetchResult,
-    FetchStatus,
     Report,
     RequestCommand,
-    SendCancel,
     StartTimer,
     StopTimer,
 )
@@ -128,16 +124,35 @@ class BlockingDriver:
         return True
 
     def _feed(self, event: Event) -> None:
-        commands = deque(self.machine.receive(event))
-        while commands:
-            reply = self._carry_out(commands.popleft())
-            if reply is not None:
-                commands.extend(self.machine.receive(reply))
+        todo = deque(self.machine.receive(event))
+        try:
+            while todo:
+                # Taken out when it is through, so that an interruption finds it there.
+                command = todo[0]
+                if isinstance(command, RequestCommand):
+                    reply = self._transport.perform(self.machine.job_id, command)
+                    todo.extend(self.machine.receive(reply))
+                else:
+                    self._carry_out(command)
+                todo.popleft()
+        except BaseException:
+            # Ctrl-C in the middle of a request must not leave the machine waiting for ever.
+            self._interrupt(todo)
+            raise
 
-    def _carry_out(self, command: Command) -> Event | None:
+    def _interrupt(self, todo: deque[Command]) -> None:
+        """Fail the requests among the commands, and carry out the others, which need no I/O."""
+        error = TransportError("The request was interrupted.", retryable=True)
+        while todo:
+            command = todo.popleft()
+            if isinstance(command, RequestCommand):
+                failed = RequestFailed(command.request, error, retryable=True)
+                todo.extend(self.machine.receive(failed))
+            else:
+                self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
         match command:
-            case FetchStatus() | FetchResult() | FetchFailure() | SendCancel():
-                return self._perform(command)
             case StartTimer(name, number, delay):
                 self._timer = self._clock.monotonic() + delay, TimerFired(name, number)
             case StopTimer():
@@ -148,13 +163,3 @@ class BlockingDriver:
                 self._report(text)
             case _:
                 raise AssertionError(f"the machine of a service without streams: {command}")
-        return None
-
-    def _perform(self, command: RequestCommand) -> Event:
-        try:
-            return self._transport.perform(self.machine.job_id, command)
-        except BaseException:
-            # Ctrl-C in the middle of a request must not leave the machine waiting for ever.
-            error = TransportError("The request was interrupted.", retryable=True)
-            self.machine.receive(RequestFailed(command.request, error, retryable=True))
-            raise

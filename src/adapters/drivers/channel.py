@@ -82,6 +82,8 @@ class SocketChannel:
         self._paused = False
         self._heard = False
         self._pinged = False
+        self._patience: float = 0.0
+        self._attempt: Timer | None = None
         self._deadline: Timer | None = loop.call_later(OPEN_TIMEOUT, self._on_open_timeout)
         # Name resolution blocks and cannot be interrupted: never on the loop.
         workers.submit(self._resolve)
@@ -111,11 +113,14 @@ class SocketChannel:
         if self._deadline is None:
             return  # closed meanwhile
         self._addresses = list(addresses)
+        # One that does not answer must leave time for those after it.
+        self._patience = OPEN_TIMEOUT / (len(addresses) + 1)
         self._try_next(OSError(errno.EADDRNOTAVAIL, "it has no address"))
 
     def _try_next(self, last: OSError) -> None:
         """Connect to the next address; the last error tells why if there is none."""
         self._drop_socket()
+        self._end_attempt()
         if not self._addresses:
             self._fail(f"no connection: {last}", last)
             return
@@ -132,10 +137,20 @@ class SocketChannel:
             self._try_next(OSError(code, errno.errorcode.get(code, "unknown error")))
             return
         self._step = self._on_connected
+        self._attempt = self._loop.call_later(self._patience, self._on_no_answer)
         self._watch(selectors.EVENT_WRITE)
+
+    def _on_no_answer(self) -> None:
+        self._try_next(TimeoutError(errno.ETIMEDOUT, "it does not answer"))
+
+    def _end_attempt(self) -> None:
+        if self._attempt is not None:
+            self._attempt.cancel()
+            self._attempt = None
 
     def _on_connected(self) -> None:
         assert self._socket is not None
+        self._end_attempt()
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._try_next(OSError(code, errno.errorcode.get(code, "unknown error")))
@@ -143,9 +158,15 @@ class SocketChannel:
         if self._endpoint.tls is None:
             self._on_secured()
             return
-        self._socket = self._endpoint.tls.wrap_socket(
-            self._socket, server_hostname=self._endpoint.host, do_handshake_on_connect=False
-        )
+        # The new socket takes the number of the old one over.
+        self._loop.watch(self._socket, 0, lambda _: None)
+        try:
+            self._socket = self._endpoint.tls.wrap_socket(
+                self._socket, server_hostname=self._endpoint.host, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError) as error:
+            self._fail(f"TLS could not be started: {error}", error)
+            return
         self._step = self._on_handshake
         self._on_handshake()
 
@@ -316,6 +337,7 @@ class SocketChannel:
             listener((StreamFailed(self._connection, error),))
 
     def _end(self) -> None:
+        self._end_attempt()
         self._listener = None
         if self._deadline is not None:
             self._deadline.cancel()

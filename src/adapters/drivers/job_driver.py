@@ -19,6 +19,7 @@ import attrs
 from adapters.drivers.channel import Channel
 from adapters.drivers.inbox import Batch, End, Gap, Mark
 from adapters.drivers.reactor import Reactor, TimerHandle
+from adapters.drivers.shared_loop import Task
 from adapters.drivers.subscriber import Subscriber
 from adapters.transport import Transport
 from runtime_core.commands import (
@@ -42,6 +43,7 @@ from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageE
 from runtime_core.events import (
     CancelRequested,
     Event,
+    ReleaseRequested,
     ReplayRequested,
     RequestFailed,
     StreamEvent,
@@ -58,8 +60,10 @@ from runtime_core.machine import JobMachine
 logger = logging.getLogger(__name__)
 
 REQUEST_DEADLINE = 90.0
-"""Seconds after which a short request is given up, even if its answer keeps dripping in. Results
-may be large, and are bounded by the caller's timeout alone."""
+"""Seconds after which a request is given up, even if its answer keeps dripping in."""
+
+RESULT_DEADLINE = 900.0
+"""The same for a result, which may be large."""
 
 SILENCE = 1.0
 """Seconds without a message after which `result()` waits no longer for the end of a stream."""
@@ -117,9 +121,11 @@ class JobDriver:
 
     # ---- for callers ---------------------------------------------------------------------------
 
-    def post(self, event: Event) -> None:
-        """Hand an event over; return at once."""
-        self._reactor.call_soon(lambda: self._receive(event))
+    def release_result(self) -> None:
+        """Give the memory of the result's text back; return once the machine has done it."""
+        done = threading.Event()
+        self._reactor.call_soon(lambda: self._release(done))
+        self._reactor.wait(done, None)
 
     def wait(
         self,
@@ -237,6 +243,7 @@ class JobDriver:
             return
         self._catch_up()
         try:
+            self._check_former()
             commands = self.machine.receive(event)
         except RuntimeInvalidStateError as refusal:
             waiter.end(refusal)
@@ -247,11 +254,29 @@ class JobDriver:
             self._carry_out(command)
         waiter.end(None)
 
+    def _check_former(self) -> None:
+        """Refuse a subscription as long as the last one's callback has still something to get."""
+        machine = self.machine
+        if machine.is_streaming or self._subscriber is None:
+            return
+        if self._subscriber.is_behind:
+            why = "its interim results are still on their way to a callback"
+            legal = (*machine.legal_calls, "cancel_result_streaming")
+            raise RuntimeInvalidStateError(
+                "stream_results", machine.job_id, machine.state, why, legal
+            )
+
     def _unsubscribe(self, subscriber: Subscriber | None) -> None:
         if self._subscriber is not None and subscriber in (None, self._subscriber):
             self._subscriber.drop()
             self._receive(SubscriptionCancelled(self._subscription))
             self._adjust()
+
+    def _release(self, done: threading.Event) -> None:
+        try:
+            self._receive(ReleaseRequested())
+        finally:
+            done.set()
 
     def _mark(self, behind: CatchUp) -> None:
         if self._subscriber is None or self._closed:
@@ -364,11 +389,11 @@ class JobDriver:
     def _request(self, command: RequestCommand) -> None:
         number = command.request
         self._requests.add(number)
-        if not isinstance(command, FetchResult | FetchFailure):
-            self._deadlines[number] = self._reactor.call_later(
-                REQUEST_DEADLINE, lambda: self._abandon(number)
-            )
-        self._reactor.run_request(lambda: self._perform(command))
+        seconds = RESULT_DEADLINE if isinstance(command, FetchResult) else REQUEST_DEADLINE
+        perform = partial(self._perform, command)
+        abandon = partial(self._abandon, number, seconds, perform)
+        self._deadlines[number] = self._reactor.call_later(seconds, abandon)
+        self._reactor.run_request(perform)
 
     def _perform(self, command: RequestCommand) -> None:
         """On a worker: do the request; whatever happens, the machine hears of it once."""
@@ -391,8 +416,9 @@ class JobDriver:
             deadline.cancel()
         self._receive(reply)
 
-    def _abandon(self, number: int) -> None:
-        message = f"The service did not answer within {REQUEST_DEADLINE:g} s."
+    def _abandon(self, number: int, seconds: float, perform: Task) -> None:
+        self._reactor.abandon_request(perform)
+        message = f"The service did not answer within {seconds:g} s."
         error = TransportError(message, retryable=True)
         self._reply(number, RequestFailed(number, error, retryable=True))
 

@@ -50,6 +50,10 @@ class Reactor(Protocol):
         """Run a task that blocks, on a thread for requests. From every thread."""
         ...
 
+    def abandon_request(self, task: Task) -> None:
+        """Nobody waits any more for this task of `run_request`, which may hang."""
+        ...
+
     def run_callback(self, task: Task) -> None:
         """Run a task of the user's, on a thread for callbacks. From every thread."""
         ...
@@ -119,6 +123,10 @@ class SharedReactor:
         """See `Reactor`."""
         self._requests.submit(task)
 
+    def abandon_request(self, task: Task) -> None:
+        """See `Reactor`."""
+        self._requests.abandon(task)
+
     def run_callback(self, task: Task) -> None:
         """See `Reactor`."""
         self._callbacks.submit(task)
@@ -156,11 +164,11 @@ class SharedReactor:
 
     def after_fork_in_child(self) -> None:
         """Start afresh, and let every job know."""
-        self._loop.turn.release()
-        self._loop.forget()
+        parents_loop = self._loop
         self._begin()
         for child in tuple(self._children):
             child.after_fork()
+        parents_loop.forget()
 
 
 def _drop(_: object) -> None:

@@ -69,8 +69,9 @@ class SharedLoop:
             if self._thread is None:
                 self._start()
             elif not self._awake:
-                self._awake = True
+                # In this order: a Ctrl-C in between may cost a byte, but no wake-up.
                 self._wake()
+                self._awake = True
 
     def now(self) -> float:
         """The time in seconds, on a monotonic clock."""
@@ -92,6 +93,8 @@ class SharedLoop:
     def watch(self, sock: socket.socket, mask: int, ready: Ready) -> None:
         """Call `ready` whenever the socket is ready for what `mask` says; 0 stops that."""
         assert self._selector is not None
+        if sock.fileno() < 0:
+            return  # closed, and so not watched any more
         known = sock.fileno() in self._selector.get_map()
         if mask and known:
             self._selector.modify(sock, mask, ready)
@@ -103,21 +106,22 @@ class SharedLoop:
     # ---- the thread ----------------------------------------------------------------------------
 
     def _start(self) -> None:
-        wake, self._wake_fd = socket.socketpair()
+        wake, wake_fd = socket.socketpair()
         wake.setblocking(False)
-        self._wake_fd.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(wake, selectors.EVENT_READ, None)
-        self._awake = True
+        wake_fd.setblocking(False)
+        selector = selectors.DefaultSelector()
+        selector.register(wake, selectors.EVENT_READ, None)
         thread = threading.Thread(target=self._run, args=(wake,), name=self._name, daemon=True)
+        self._thread, self._selector, self._wake_fd, self._awake = thread, selector, wake_fd, True
         try:
             thread.start()
-        except RuntimeError:  # no more threads, or the interpreter ends
-            self._selector.close()
+        except BaseException:
+            # No more threads, or Ctrl-C: then the thread may be there, and sees that it is not it.
+            self._thread = None
+            selector.close()
             wake.close()
-            self._wake_fd.close()
+            wake_fd.close()
             raise
-        self._thread = thread
 
     def _wake(self) -> None:
         assert self._wake_fd is not None
@@ -125,8 +129,11 @@ class SharedLoop:
             self._wake_fd.send(b"\0")
 
     def _run(self, wake: socket.socket) -> None:
-        assert self._selector is not None
-        selector = self._selector
+        with self._lock:  # held by the starter until it is through
+            if self._thread is not threading.current_thread():
+                return
+            assert self._selector is not None
+            selector = self._selector
         idle_until = self.now() + LINGER
         while True:
             ready = selector.select(self._timeout(idle_until))
@@ -137,10 +144,10 @@ class SharedLoop:
                         self._guard(partial(key.data, mask))
                 self._run_calls()
                 self._run_timers()
-            if self._timers or len(selector.get_map()) > 1 or ready:
-                idle_until = self.now() + LINGER
-            elif self.now() >= idle_until and self._stop(wake):
-                return
+                if self._timers or len(selector.get_map()) > 1 or ready:
+                    idle_until = self.now() + LINGER
+                elif self.now() >= idle_until and self._stop(wake):
+                    return
 
     def _timeout(self, idle_until: float) -> float | None:
         if self._calls:
@@ -192,13 +199,17 @@ class SharedLoop:
             return True
 
     def forget(self) -> None:
-        """In the child of a fork: let go of everything, since the thread is not there."""
-        if self._selector is not None and self._thread is not None:
-            for key in tuple(self._selector.get_map().values()):
-                # Not its number: the object would close that again, when it is somebody else's.
-                if isinstance(key.fileobj, socket.socket):
-                    key.fileobj.close()
-            self._selector.close()
-        if self._wake_fd is not None:
-            self._wake_fd.close()
-        self.__init__(self._name)  # type: ignore[misc]
+        """In the child of a fork: close what the parent's loop had open. It is not used again.
+
+        The lock may be held by a thread that is not there any more, so it is not taken.
+        """
+        if self._thread is None:
+            return
+        assert self._selector is not None
+        assert self._wake_fd is not None
+        for key in tuple(self._selector.get_map().values()):
+            # Not its number: the object would close that again, when it is somebody else's.
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        self._selector.close()
+        self._wake_fd.close()

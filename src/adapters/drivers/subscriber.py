@@ -36,6 +36,11 @@ class Subscriber(Protocol):
         """Whether `result()` returns only when this has got everything."""
         ...
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the user's callback has still to get something."""
+        ...
+
     def put(self, item: Item) -> None:
         """Take one item; must not block."""
         ...
@@ -74,6 +79,7 @@ class CallbackSubscriber:
         self._on_gap = on_gap
         self._cancel = cancel
         self._dropped = False
+        self._complete = False
         self._runner: int | None = None
         self.error: BaseException | None = None
         """See `Subscriber`."""
@@ -89,6 +95,11 @@ class CallbackSubscriber:
     def is_waited_for(self) -> bool:
         """See `Subscriber`."""
         return True
+
+    @property
+    def is_behind(self) -> bool:
+        """See `Subscriber`."""
+        return not (self._dropped or self._complete)
 
     @property
     def is_full(self) -> bool:
@@ -133,6 +144,7 @@ class CallbackSubscriber:
             case Mark(reached):
                 reached()
             case End(error):
+                self._complete = True
                 if not self._dropped:
                     self.error = error
             case Gap():
@@ -183,6 +195,11 @@ class InterimResults(Iterator[Any]):
         return False
 
     @property
+    def is_behind(self) -> bool:
+        """See `Subscriber`: it has no callback."""
+        return False
+
+    @property
     def is_full(self) -> bool:
         """See `Subscriber`."""
         return self._inbox.is_full and not self._ended
@@ -221,13 +238,12 @@ class InterimResults(Iterator[Any]):
                 message = self._batch[self._next]
                 self._next += 1
                 return self._decoded(message)
-            self._reactor.wait(self._arrived, None)
-            self._arrived.clear()
             item = self._inbox.peek()
             if item is None:
+                self._reactor.wait(self._arrived, None)
+                self._arrived.clear()
                 continue
-            if self._inbox.take():
-                self._arrived.set()
+            self._inbox.take()
             match item:
                 case Batch(messages):
                     self._batch, self._next = messages, 0

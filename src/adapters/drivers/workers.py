@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 LINGER = 1.0
 """Seconds without a task after which a thread ends."""
 
+ABANDONED_LIMIT = 100
+"""How many tasks that hang are written off; what hangs beyond that keeps its place."""
+
 PATIENCE = 0.1
 """Seconds that a task waits for a thread before one more is started."""
 
@@ -49,6 +52,8 @@ class WorkerPool:
         self._threads = 0
         self._idle = 0
         self._checking = False
+        self._running: set[Callable[[], None]] = set()
+        self._abandoned: set[Callable[[], None]] = set()
 
     @property
     def size(self) -> int:
@@ -69,6 +74,18 @@ class WorkerPool:
                 return
             self._checking = True
         self._check_later(PATIENCE, self._check)
+
+    def abandon(self, task: Callable[[], None]) -> None:
+        """Nobody waits for this task any more: if it hangs, let it not take another one's place.
+
+        A task that has not been started is not started at all.
+        """
+        with self._changed:
+            if task in self._tasks:
+                self._tasks.remove(task)
+            elif task in self._running and len(self._abandoned) < ABANDONED_LIMIT:
+                self._abandoned.add(task)
+                self._threads -= 1
 
     def _check(self) -> None:
         """A while ago all threads were busy: if tasks still wait, start one more."""
@@ -91,6 +108,11 @@ class WorkerPool:
                 task()
             except BaseException:
                 logger.exception("a task of %s failed", self._name)
+            with self._changed:
+                self._running.discard(task)
+                if task in self._abandoned:  # another thread has its place
+                    self._abandoned.discard(task)
+                    return
             del task
 
     def _next(self) -> Callable[[], None] | None:
@@ -102,4 +124,6 @@ class WorkerPool:
                 if not told and not self._tasks:
                     self._threads -= 1
                     return None
-            return self._tasks.popleft()
+            task = self._tasks.popleft()
+            self._running.add(task)
+            return task

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import assert_never
 
+from adapters.http.retry import RETRYABLE_STATUS, http_date, retry_after_seconds
 from adapters.services.ibm_legacy import interim_messages
 from adapters.websocket.protocol import WebSocketProtocol
 from adapters.websocket.ws_events import (
     BinaryReceived,
     Closed,
     Failed,
+    Headers,
     Opened,
     PongReceived,
     Rejected,
@@ -29,8 +32,6 @@ from runtime_core.events import (
 
 FOUND = 302
 """With this status the service refuses to stream a job that does not run yet."""
-
-RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class JobStream:
@@ -93,19 +94,22 @@ class JobStream:
                 if self._secret:  # services and proxies repeat what they were sent
                     reason = reason.replace(self._secret, "<access token>")
                 return StreamClosed(self._connection, code, reason)
-            case Rejected(status):
-                return self._refused(status)
+            case Rejected(status, headers):
+                return self._refused(status, headers)
             case Failed(error):
                 return StreamFailed(self._connection, error)
             case BinaryReceived(data):
                 return self._unexpected(len(data))
         assert_never(event)
 
-    def _refused(self, status: int) -> StreamEvent:
+    def _refused(self, status: int, headers: Headers) -> StreamEvent:
         if status == FOUND:
             return StreamNotReady(self._connection)
         error = TransportError(
-            f"{self._where} refused the stream with status {status}.", status, status in RETRYABLE
+            f"{self._where} refused the stream with status {status}.",
+            status,
+            status in RETRYABLE_STATUS,
+            _retry_after(headers),
         )
         return StreamFailed(self._connection, error)
 
@@ -115,3 +119,10 @@ class JobStream:
             f"{self._where} sent a binary message of {size} bytes; interim results are text."
         )
         return StreamFailed(self._connection, error)
+
+
+def _retry_after(headers: Headers) -> float | None:
+    """The seconds that the service asked to wait; a date is compared with that of the answer."""
+    found = dict(headers)
+    sent = http_date(found.get("date", ""))
+    return retry_after_seconds(found.get("retry-after"), math.inf if sent is None else sent)
