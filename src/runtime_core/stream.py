@@ -194,9 +194,7 @@ class StreamRegion:
         self.connection = CONNECTION[self.connection, ConnectionSignal.HOLD]
 
     def on_answer(self, request: int, running: bool, out: list[Command]) -> None:
-        """The service said, in answer to a request, that the job goes on: that it runs, or what is
-        evidently older than that.
-        """
+        """The service said, in answer to a request, that the job goes on."""
         if request >= self.clean_mark:
             self.clean_mark = 0
         if running and self.held_mark <= request:
