@@ -142,8 +142,8 @@ def test_a_program_is_run_and_told_line_by_line(write: Write, tmp_path: Path) ->
     lines = ended.stdout.splitlines()
     assert re.fullmatch(r"prog-[0-9a-f]{12}: job [0-9a-f]{24} on this machine", lines.pop(0))
     said = [re.sub(r"^ +\d+\.\d s  ", "", line) for line in lines]
-    assert [word for word in said if word != "queued"] == [
-        "running",
+    # A job this short may have ended before the service was asked, and is then not said to run.
+    assert [word for word in said if word not in ("queued", "running")] == [
         "hello",
         " 25%  energy=-1  shots=10,000",
         " 50%  energy=-0.5  shots=20,000",
