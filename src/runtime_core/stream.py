@@ -148,7 +148,6 @@ class StreamRegion:
             if not final:
                 self.release(out)
             self._gap(out)
-        self.exposed = True
         if final:
             self._arm(DRAIN_DEADLINE, out)
 

@@ -218,6 +218,13 @@ def test_the_first_connection_of_a_live_subscription_is_no_gap() -> None:
     assert scene.tell(StreamOpened(1)) == (poll(2, 5.0),)
 
 
+def test_the_gaps_of_one_subscription_are_not_those_of_the_next() -> None:
+    scene = streaming(LIVE)
+    scene.tell(StreamClosed(1, 1006), JobStarted(3), SubscriptionCancelled(1))
+    scene.tell(SubscriptionRequested(2))
+    assert scene.tell(StreamOpened(2)) == ()
+
+
 def test_a_failed_first_attempt_of_a_live_subscription_is_a_gap() -> None:
     scene = Scene(LIVE, JobStarted(), SubscriptionRequested(1))
     scene.tell(StreamFailed(1, ERROR), fired(retry(1, 0.5)))
