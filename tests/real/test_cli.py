@@ -350,8 +350,7 @@ def test_a_terminal_shows_progress_and_keeps_the_history(write: Write) -> None:
     assert screen.cursor
     said = [re.sub(r"^ +\d+\.\d s  ", "", line.rstrip()) for line in screen.lines]
     assert re.fullmatch(r"prog-[0-9a-f]{12}  job [0-9a-f]{24} on this machine", said.pop(0))
-    assert [word for word in said if word != "queued"] == [
-        "running",
+    assert [word for word in said if word not in ("queued", "running")] == [
         "hello",
         " 33%  energy=-1  shots=10,000",
         " 66%  energy=-0.5  shots=20,000",
