@@ -6,11 +6,11 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import attrs
 
+from adapters.closing import Closing
 from adapters.drivers.inbox import Gap, Inbox
 from adapters.drivers.job_driver import JobDriver
 from adapters.drivers.reactor import Reactor, shared_reactor
@@ -46,7 +46,7 @@ InterimCallback = Callable[[str, Any], object]
 """Gets the job's id and a decoded interim result."""
 
 
-class RuntimeJob:
+class RuntimeJob(Closing):
     """A job of a runtime service: its state, its interim results, its result.
 
     Any number of threads may use one job at the same time. Constructing one asks the service for
@@ -416,17 +416,6 @@ class RuntimeJob:
         What is known stays known. May be repeated.
         """
         self._driver.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _deadline(self, timeout: float | None) -> float | None:
         if timeout is None:

@@ -6,9 +6,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.services.ibm_legacy import as_promised, status_event
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _OPTIONS = frozenset({"backend_name", "image", "log_level"})
 
 
-class RuntimeService:
+class RuntimeService(Closing):
     """A runtime service: submits programs as jobs, and finds jobs again.
 
     Thread-safe. `close()` it, or use it in a `with`: that closes its connections; jobs made by it
@@ -224,17 +224,6 @@ class RuntimeService:
         self._client.close()
         if self._local is not None:
             self._local.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _found(self, document: JobDocument) -> RuntimeJob:
         said = status_event({"status": document.status})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
+from adapters.closing import Closing
 from adapters.drivers.inbox import Batch, End, Gap, Inbox, Item, Mark
 from adapters.drivers.reactor import Reactor
 
@@ -158,7 +159,7 @@ class CallbackSubscriber:
                     self.delivered += 1
 
 
-class InterimResults(Iterator[Any]):
+class InterimResults(Closing, Iterator[Any]):
     """The interim results of a job, decoded, as they come; `Gap` where some may be missing.
 
     Ends when the stream is complete. Made by `RuntimeJob.interim_results`; used by one thread.
@@ -271,9 +272,3 @@ class InterimResults(Iterator[Any]):
         if not self._ended:
             self._ended = True
             self._cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

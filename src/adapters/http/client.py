@@ -7,9 +7,9 @@ import os
 import ssl
 import warnings
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from adapters.closing import Closing
 from adapters.http.address import ServiceAddress
 from adapters.http.failures import Failure
 from adapters.http.session import Answer, HttpSession, Request
@@ -20,7 +20,7 @@ from runtime_core.tagged_json import encode_tagged
 from runtime_core.value_path import shown
 
 
-class RuntimeClient:
+class RuntimeClient(Closing):
     """Speaks with the runtime service at `url`, over kept-alive connections.
 
     Thread-safe: every method may be called from every thread, at the same time. `close()` it, or
@@ -223,17 +223,6 @@ class RuntimeClient:
     def tls(self) -> ssl.SSLContext | None:
         """How connections are secured, for the streams to share; None for plain http."""
         return self._session.tls
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"RuntimeClient({self.url!r})"

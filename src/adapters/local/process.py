@@ -14,16 +14,16 @@ import sys
 import tempfile
 import threading
 import time
-from types import TracebackType
 from typing import IO, Self
 
+from adapters.closing import Closing
 from runtime_core.errors import ServiceError
 
 _CLOSE_TIMEOUT = 5.0
 _TAIL_BYTES = 4000
 
 
-class LocalServiceProcess:
+class LocalServiceProcess(Closing):
     """A local service that lives as long as it is wanted.
 
     Make one with `start`, end it with `close` or a ``with`` block. If neither happens, it ends by
@@ -99,17 +99,6 @@ class LocalServiceProcess:
         with self._lock:
             _end(self._process, _CLOSE_TIMEOUT)
             self._stderr.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<LocalServiceProcess {self.url} pid={self.pid}>"
