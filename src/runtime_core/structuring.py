@@ -109,6 +109,8 @@ def _wrapped(cls: Any, made: cattrs.Converter) -> Hook:
         inner = get_args(cls)[0]
     elif type(cls).__name__ == "TypeAliasType":  # Python 3.12: ``type Name = ...``
         inner = cls.__value__
+    elif type(get_origin(cls)).__name__ == "TypeAliasType":  # ``type Name[T] = ...``, with a T
+        inner = get_origin(cls).__value__[get_args(cls)]
     else:
         raise UsageError(
             f"{type_name(cls)} is not a type that plain data is made into; "

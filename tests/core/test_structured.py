@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from typing_extensions import TypeAliasType
 
 from runtime_core.errors import DecodeError, UsageError
 from runtime_core.json_limits import DecodeLimits
@@ -267,7 +268,7 @@ def test_after_ten_problems_the_rest_is_not_looked_at() -> None:
         raise ValueError(value)
 
     made = attrs.make_class("Made", {"x": attrs.field(type=int, validator=refuse)})
-    problem([{"x": index} for index in range(1000)], list[made])  # type: ignore[valid-type] # made
+    problem([{"x": index} for index in range(1000)], list[made])  # type: ignore[arg-type] # made
     assert seen == list(range(10))
 
 
@@ -404,3 +405,10 @@ def test_cattrs_and_numpy_are_imported_at_first_use_only() -> None:
         "assert 'cattrs' in sys.modules and 'numpy' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_alias_with_a_parameter_stands_for_its_type() -> None:
+    item = TypeVar("item")
+    pair: Any = TypeAliasType("pair", tuple[item, item], type_params=(item,))  # type: ignore[arg-type]
+    assert fit([1, 2], pair[int]) == (1, 2)
+    assert "expected int, got 'a'" in str(problem([1, "a"], pair[int]))

@@ -57,6 +57,8 @@ PRELUDE = """
         return RuntimeJob("b", client, streams, job_id, "p")
 """
 
+FORK_WARNING = "ignore:This process:DeprecationWarning"
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[RuntimeService]:
@@ -72,7 +74,8 @@ class Script:
     def __init__(self, source: str, **given: Any) -> None:
         code = textwrap.dedent(PRELUDE) + textwrap.dedent(source)
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-c", code],
+            # From 3.12 on, Python warns of every fork of a process that has threads.
+            [sys.executable, "-X", "dev", "-W", FORK_WARNING, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
