@@ -50,10 +50,12 @@ def on_lifecycle(job: Regions, event: LifecycleEvent) -> tuple[Command, ...]:
         job.watch.polls = 0
     if after.is_final:
         return _on_final(job, event)
-    out: list[Command] = []
     started = after is _RUNNING and before is not after
     if started:
         job.running_since = job.watch.next_number
+    if request is None and job.stream is not None and job.stream.current:
+        return NOTHING  # nobody waits for an answer, and there is a connection already
+    out: list[Command] = []
     if request is not None:
         _on_answer(job, event, request, out)
     if started or fresh:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runtime_core.commands import Command, Notice, Report
+from runtime_core.commands import Command, Deliver, Notice, Report
+from runtime_core.connection import ConnectionState, SubscriptionState
 from runtime_core.errors import stated
 from runtime_core.events import (
     InterimReceived,
@@ -14,6 +15,9 @@ from runtime_core.events import (
 from runtime_core.regions import NOTHING, Regions
 from runtime_core.states import JobState
 from runtime_core.watch import WatchSignal, WatchState
+
+# A member looked up on its Enum costs ten times what a global does.
+_OPEN, _ACTIVE = ConnectionState.OPEN, SubscriptionState.ACTIVE
 
 
 def on_opened(job: Regions, event: StreamOpened) -> tuple[Command, ...]:
@@ -30,11 +34,28 @@ def on_opened(job: Regions, event: StreamOpened) -> tuple[Command, ...]:
 
 
 def on_messages(job: Regions, event: InterimReceived) -> tuple[Command, ...]:
-    """A connection carried messages."""
+    """A connection carried messages: deliver those that were not there before.
+
+    It works on the region from outside, since a further call would cost this, the most frequent
+    event, a tenth of its time.
+    """
     stream = job.stream
-    if stream is None or event.connection != stream.current:
+    if stream is None or event.connection != stream.current or stream.connection is not _OPEN:
         return NOTHING
-    return stream.on_messages(event.messages, job.watch.next_number)
+    messages, position, cursor = event.messages, stream.position, stream.cursor
+    stream.position = end = position + len(messages)
+    if end <= cursor:
+        return NOTHING
+    stream.attempts = 0
+    if stream.subscription is not _ACTIVE:
+        stream.cursor = end
+        return NOTHING
+    if position < cursor:
+        messages = messages[cursor - position :]
+    if stream.traits.streams_result:
+        return stream.hold_last(messages, job.watch.next_number)
+    stream.cursor = end
+    return (Deliver(stream.subscriber, cursor, messages),)
 
 
 def on_stream_ended(

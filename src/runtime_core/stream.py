@@ -151,25 +151,6 @@ class StreamRegion:
         if final:
             self._arm(DRAIN_DEADLINE, out)
 
-    def on_messages(self, messages: tuple[str, ...], next_request: int) -> tuple[Command, ...]:
-        """Messages of the current connection: deliver those that were not there before."""
-        if self.connection is not _OPEN:
-            return _NO_MESSAGES
-        position, cursor = self.position, self.cursor
-        self.position = end = position + len(messages)
-        if end <= cursor:
-            return _NO_MESSAGES
-        self.attempts = 0
-        if self.subscription is not _ACTIVE:
-            self.cursor = end
-            return _NO_MESSAGES
-        if position < cursor:
-            messages = messages[cursor - position :]
-        if self.traits.streams_result:
-            return self._hold_last(messages, next_request)
-        self.cursor = end
-        return (Deliver(self.subscriber, cursor, messages),)
-
     def on_ended(
         self,
         event: StreamClosed | StreamFailed | StreamNotReady,
@@ -247,7 +228,7 @@ class StreamRegion:
 
     # ---- parts of the above --------------------------------------------------------------------
 
-    def _hold_last(self, messages: tuple[str, ...], next_request: int) -> tuple[Command, ...]:
+    def hold_last(self, messages: tuple[str, ...], next_request: int) -> tuple[Command, ...]:
         """Deliver what was held and all but the last of these, which may be the result."""
         out: list[Command] = []
         self.release(out)
