@@ -210,7 +210,10 @@ class Regions:
             self.hand_out(out)
         elif result.request == 0 and self.watch.state is not _PAUSED:
             fetch = FetchResult if self.state is _DONE else FetchFailure
-            result.fetch(fetch(self.watch.new_number()), out)
+            watch = self.watch
+            number = watch.next_number
+            watch.next_number = number + 1
+            result.fetch(fetch(number), out)
 
     def hand_out(self, out: list[Command], error: Exception | None = None) -> None:
         """The result is here, or cannot be had: end what waited for it."""

@@ -185,7 +185,10 @@ class StreamRegion:
     def on_final(self, out: list[Command]) -> None:
         """The job has ended: what was published before that may still have to come."""
         if self.connection is _OPEN:
-            self._arm(DRAIN_DEADLINE, out)
+            # `_arm`, written out: every streamed job comes by here, and a call has its price.
+            self.armed_at, self.timers = self.position, self.timers + 1
+            self.timer = self.timers
+            out.append(StartTimer(_STREAM, self.timer, DRAIN_DEADLINE))
         elif not self.is_active:
             self.drop(out)
         elif self.current == 0:
