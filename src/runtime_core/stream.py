@@ -43,8 +43,6 @@ _ACTIVE = SubscriptionState.ACTIVE
 _STREAM = TimerName.STREAM
 _STOP = StopTimer(_STREAM)
 
-_NO_MESSAGES: tuple[Command, ...] = ()
-
 
 @attrs.define(eq=False)
 class StreamRegion:

@@ -127,13 +127,6 @@ def test_only_a_service_that_takes_an_offset_gets_one(
     assert dialect.stream_path("j1", resume, after) == path
 
 
-def test_streams_are_where_the_service_is() -> None:
-    assert dialect.ws_url("https://host/base/") == "wss://host/base/"
-    assert dialect.ws_url("http://host:81") == "ws://host:81"
-    with pytest.raises(ValueError, match="http"):
-        dialect.ws_url("ftp://host")
-
-
 def test_the_body_of_a_submission() -> None:
     assert dialect.run_body("p1", {"shots": 1}) == {
         "program_id": "p1",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode
 
 from runtime_core.errors import DecodeError, TransportError, UsageError
 from runtime_core.events import (
@@ -94,19 +94,6 @@ def stream_path(job_id: str, resume: Resume, after: int = 0) -> str:
     """
     path = _path("/stream/jobs", job_id, "job")
     return f"{path}?after={after}" if resume is Resume.OFFSET and after else path
-
-
-def ws_url(url: str) -> str:
-    """Give the address of the streams of the service at `url`: ws for http, wss for https.
-
-    Raises:
-        ValueError: if `url` is neither http nor https.
-    """
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme)
-    if scheme is None:
-        raise ValueError(f"The service's URL starts with http:// or https://, not {parts.scheme}:")
-    return urlunsplit(parts._replace(scheme=scheme))
 
 
 def _path(root: str, identifier: str, what: str, part: str = "") -> str:
