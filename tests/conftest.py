@@ -1,0 +1,25 @@
+"""What holds for all tests: Ctrl-C can be tested, and nothing is written into the user's home."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# A shell's background jobs ignore SIGINT, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data directory of local services that are not given one."""
+    path = tmp_path_factory.mktemp("data")
+    before = os.environ.get("RUNTIME_CORE_DATA")
+    os.environ["RUNTIME_CORE_DATA"] = str(path)
+    yield path
+    del os.environ["RUNTIME_CORE_DATA"]
+    if before is not None:
+        os.environ["RUNTIME_CORE_DATA"] = before
