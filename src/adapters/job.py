@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import attrs
@@ -16,16 +17,17 @@ from adapters.drivers.job_driver import JobDriver
 from adapters.drivers.reactor import Reactor, shared_reactor
 from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient
-from adapters.services.ibm_legacy import TRAITS, as_promised, created_at
+from adapters.job_facts import JobFacts
+from adapters.job_logs import LogPart, follow_log
+from adapters.services.ibm_legacy import TRAITS
 from runtime_core.cancel import CancelOutcome
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
-from runtime_core.documents import JobDocument, read_job
+from runtime_core.documents import JobDocument
 from runtime_core.errors import (
     JobTimeoutError,
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
     ServiceError,
-    TransportError,
     UsageError,
 )
 from runtime_core.events import (
@@ -38,7 +40,6 @@ from runtime_core.events import (
 )
 from runtime_core.machine import JobMachine
 from runtime_core.states import JobState
-from runtime_core.tagged_json import decode_tagged
 
 T = TypeVar("T")
 
@@ -100,9 +101,7 @@ class RuntimeJob(Closing):
         self._api_client = api_client
         self._job_id = job_id
         self._program_id = program_id
-        self._params = None if params is None else dict(params)
-        self._creation_date = _given_time(creation_date)
-        self._document = document
+        self._facts = JobFacts(api_client, job_id, params, creation_date, document)
         self._decoders = DecoderRegistry() if decoders is None else decoders
         self._result_decoder = result_decoder
         choose_decoder(program_id, self._decoders, None, result_decoder)  # refuses what is none
@@ -137,9 +136,7 @@ class RuntimeJob(Closing):
             TransportError: if the service cannot be asked.
             DecodeError: if what it says they are does not decode.
         """
-        if self._params is None:
-            self._params = _decoded_inputs(self._asked())
-        return dict(self._params)
+        return self._facts.inputs()
 
     @property
     def program_id(self) -> str:
@@ -155,14 +152,18 @@ class RuntimeJob(Closing):
         Raises:
             TransportError: if the service cannot be asked.
         """
-        if self._creation_date is None:
-            self._creation_date = _local_time(self._asked().created)
-        return self._creation_date
+        return self._facts.creation_date()
 
-    def _asked(self) -> JobDocument:
-        if self._document is None:
-            self._document = as_promised(read_job, self._api_client.job_get(self._job_id))
-        return self._document
+    @property
+    def document(self) -> JobDocument:
+        """What the service said of the job as a whole, when it was found; not asked for again.
+
+        Asks the service once if it was not given.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        return self._facts.document()
 
     def __repr__(self) -> str:
         state = self._machine.state.name if self._machine.confirmed else "not asked yet"
@@ -184,6 +185,17 @@ class RuntimeJob(Closing):
     def in_final_state(self) -> bool:
         """Ask the service whether the job has ended. Raises what `status` does."""
         return self.status().is_final
+
+    def queue_position(self) -> int | None:
+        """Ask the service which of the queued jobs this is: 1 is the next to run.
+
+        None if the job is not queued, or the service does not tell.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        state = self._machine.state
+        return self._facts.queue_position() if state is JobState.QUEUED else None
 
     def wait_for_final_state(self, timeout: float | None = None, wait: float = 5) -> None:
         """Wait until the job has ended, in whatever way.
@@ -320,6 +332,35 @@ class RuntimeJob(Closing):
             raise UsageError(f"{type(self._api_client).__name__} has no job_logs")
         return str(job_logs(self._job_id))
 
+    def follow_logs(self) -> Iterator[str]:
+        """Give what the job has printed so far, and then what it prints, until it has ended.
+
+        The pieces are as they come: a line may be in two of them, and many in one. Failures that
+        may pass are tried again.
+
+        Raises:
+            TransportError: if the service refuses to tell.
+            UnknownStatusError: if it says a status word that nobody knows.
+            UsageError: if the `api_client` has neither `job_logs_part` nor `job_logs`.
+        """
+        return follow_log(self._logs_from(), self._ends_within, self._pause)
+
+    def _logs_from(self) -> Callable[[int], LogPart]:
+        part = getattr(self._api_client, "job_logs_part", None)
+        if part is not None:
+            return partial(part, self._job_id)
+        return lambda _start: LogPart(0, self.logs().encode())
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            self.wait_for_final_state(seconds, 1.0)
+        except JobTimeoutError:
+            return False
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        self._reactor.wait(threading.Event(), self._reactor.now() + seconds)
+
     # ---- cancelling it -------------------------------------------------------------------------
 
     def cancel(self) -> None:
@@ -433,21 +474,6 @@ def _check_wait(wait: float) -> None:
         raise ValueError(f"wait is in seconds, 0 or more: not {wait!r}")
 
 
-def _local_time(moment: str | datetime | None) -> datetime | None:
-    if moment is None or moment == "":
-        return None
-    # A time that says no offset is the service's, in UTC.
-    known = created_at(moment if isinstance(moment, str) else moment.isoformat())
-    return known.astimezone()
-
-
-def _given_time(moment: str | datetime | None) -> datetime | None:
-    try:
-        return _local_time(moment)
-    except TransportError as error:
-        raise UsageError(f"creation_date is no ISO 8601 time: {moment!r}") from error
-
-
 def _transport(
     api_client: ApiClient,
     ws_client: StreamClient | None,
@@ -457,9 +483,3 @@ def _transport(
     if on_unknown_status is not None:
         traits = attrs.evolve(traits, on_unknown_status=on_unknown_status)
     return ClientTransport(api_client, ws_client, traits)
-
-
-def _decoded_inputs(document: JobDocument) -> dict[str, Any]:
-    # They are sent as tagged JSON.
-    inputs: dict[str, Any] = decode_tagged(json.dumps(document.params))
-    return inputs

@@ -51,6 +51,14 @@ class JobDocument:
     """The group within the hub."""
     project: str = ""
     """The project within the group."""
+    started: str = ""
+    """When the job began to run, in the service's format; empty if it has not, or it does not
+    tell."""
+    ended: str = ""
+    """When the job ended, in the service's format; empty if it has not, or it does not tell."""
+    position: int | None = None
+    """Which of the queued jobs this is: 1 is the next to run. None if it is not queued, or the
+    service does not tell."""
 
     @property
     def program_id(self) -> str:

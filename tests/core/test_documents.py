@@ -34,6 +34,9 @@ JOB: dict[str, Any] = {
     "program": {"id": "p1"},
     "created": "2021-10-05T12:00:00Z",
     "image": "i",
+    "started": "2021-10-05T12:00:01Z",
+    "ended": "2021-10-05T12:00:02Z",
+    "position": 2,
 }
 PROGRAM: dict[str, Any] = {
     "id": "p1",
@@ -61,6 +64,9 @@ def test_a_job() -> None:
         hub="h",
         group="g",
         project="p",
+        started="2021-10-05T12:00:01Z",
+        ended="2021-10-05T12:00:02Z",
+        position=2,
     )
     assert job.program_id == "p1"
 
@@ -118,6 +124,7 @@ def test_a_program() -> None:
         (read_job, JOB | {"params": [{}, {}]}, "$.params", "got [{}, {}]"),
         (read_job, JOB | {"params": []}, "$.params", "got []"),
         (read_job, JOB | {"created": 3}, "$.created", "expected str, got 3"),
+        (read_job, JOB | {"position": "next"}, "$.position", "got 'next'"),
         (read_job_page, [], "$", "expected JobPage, got []"),
         (read_job_page, {"jobs": {}}, "$.jobs", "got {}"),
         (read_job_page, {"jobs": [JOB, 3]}, "$.jobs[1]", "expected JobDocument, got 3"),

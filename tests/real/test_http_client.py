@@ -22,6 +22,7 @@ from scripted_server import CERTIFICATE, End, Script, ScriptedServer, answer
 
 from adapters.http.client import RuntimeClient
 from adapters.http.retry import RETRYABLE_STATUS
+from adapters.job_logs import LogPart
 from runtime_core.errors import EncodeError, TransportError, UsageError
 
 TOKEN = "s3cr3t-t0k3n"
@@ -132,6 +133,32 @@ def test_answers_are_given_as_they_are(served: Served) -> None:
     assert client.job_results("j1") == '{"é": [1,'
     client.job_cancel("j1")
     assert client.job_logs("j1") == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        (answer(206, "lo", Content_Range="bytes 3-4/*"), LogPart(3, b"lo")),
+        (answer(206, "lo", Content_Range="bytes 7-8/9"), LogPart(7, b"lo")),
+        (answer(200, "hello"), LogPart(0, b"hello")),
+        (answer(404, "no logs"), LogPart(3, b"")),
+        (answer(416, "nothing yet", Content_Range="bytes */3"), LogPart(3, b"")),
+    ],
+    ids=["part", "later part", "all of it", "no log", "nothing new"],
+)
+def test_a_part_of_a_log(served: Served, said: bytes, part: LogPart) -> None:
+    server, client = served(said)
+    assert client.job_logs_part("j1", 3) == part
+    (request,) = server.received
+    assert request.line == "GET /jobs/j1/logs HTTP/1.1"
+    assert request.headers["range"] == "bytes=3-"
+
+
+@pytest.mark.parametrize("said", ["", "bytes */3", "lines 3-4/*", "bytes 3"])
+def test_a_part_of_a_log_that_is_not_said_to_be_which(served: Served, said: str) -> None:
+    _, client = served(answer(206, "lo", Content_Range=said))
+    with pytest.raises(TransportError, match="Content-Range"):
+        client.job_logs_part("j1", 3)
 
 
 def test_a_path_of_the_url_comes_first(served: Served) -> None:

@@ -13,6 +13,7 @@ from adapters.closing import Closing
 from adapters.http.address import ServiceAddress
 from adapters.http.failures import Failure
 from adapters.http.session import Answer, HttpSession, Request
+from adapters.job_logs import LogPart
 from adapters.services import ibm_legacy
 from runtime_core.errors import DecodeError, TransportError
 from runtime_core.json_limits import DecodeLimits, parse_json
@@ -151,6 +152,28 @@ class RuntimeClient(Closing):
             if error.status_code == 404:
                 return ""
             raise
+
+    def job_logs_part(self, job_id: str, start: int) -> LogPart:
+        """Give what the job wrote to its log from byte `start` on; empty if that is nothing yet.
+
+        The part may begin later, if the service keeps the end of long logs only, or earlier, if it
+        gives a log only whole: see `LogPart.start`.
+        """
+        path = ibm_legacy.job_path(job_id, "logs")
+        request = Request("GET", path, first_byte=start)
+        try:
+            answer = self._send(request)
+        except TransportError as error:
+            if error.status_code in (404, 416):
+                return LogPart(start, b"")
+            raise
+        if answer.status != 206:
+            return LogPart(0, answer.body)
+        begin = ibm_legacy.range_start(answer.content_range)
+        if begin is None:
+            what = f"expected a Content-Range in bytes, got {answer.content_range!r}"
+            raise self._not_promised(request, answer, what)
+        return LogPart(begin, answer.body)
 
     def job_cancel(self, job_id: str) -> None:
         """Ask for the end of a job. A `TransportError` with status 409 says that it has ended."""

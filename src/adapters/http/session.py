@@ -38,6 +38,9 @@ class Request:
     """What to send."""
     content_type: str = "application/json"
     """What `body` is."""
+    first_byte: int | None = None
+    """Which part of the answer is wanted: from this byte on; None for all of it (RFC 9110, 14.2).
+    A service may answer with all of it anyway."""
     submits: bool = False
     """Whether doing it twice has another effect than once: its errors say if it may have arrived,
     and are retryable only if it has not."""
@@ -53,6 +56,8 @@ class Answer:
     """The `Content-Type`, or empty."""
     body: bytes
     """The body, decompressed."""
+    content_range: str = ""
+    """Of an answer with status 206: the `Content-Range`, or empty."""
 
 
 class HttpSession:
@@ -97,6 +102,8 @@ class HttpSession:
         headers = self._headers
         if request.body is not None:
             headers = {**headers, "Content-Type": request.content_type}
+        if request.first_byte is not None:
+            headers = {**headers, "Range": f"bytes={request.first_byte}-"}
         try:
             response = self._own_pool().urlopen(
                 request.method,
@@ -183,7 +190,7 @@ class HttpSession:
             raise self.error(
                 request, Failure("was answered with an HTML page", False, True, advice), status
             )
-        return Answer(status, kind, body)
+        return Answer(status, kind, body, headers.get("Content-Range", ""))
 
     def _read_all(self, request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
         limit = self.max_answer_bytes

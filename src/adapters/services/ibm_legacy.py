@@ -7,6 +7,7 @@ every path is made here and nowhere else: an id that could lead to another path 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -201,6 +202,18 @@ def as_promised(read: Callable[[object], T], answer: object) -> T:
         return read(answer)
     except DecodeError as error:
         raise TransportError(f"{_NOT_PROMISED}: {error}") from error
+
+
+# ---- logs --------------------------------------------------------------------------------------
+
+
+def range_start(content_range: str) -> int | None:
+    """Give where a part of a log begins, from its `Content-Range`; None if that says nothing.
+
+    For instance 120 of ``bytes 120-180/*`` (RFC 9110, section 14.4).
+    """
+    found = re.match(r"\s*bytes\s+(\d{1,18})-\d", content_range, re.IGNORECASE | re.ASCII)
+    return None if found is None else int(found[1])
 
 
 # ---- streams -----------------------------------------------------------------------------------
