@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
+from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.services.ibm_legacy import as_promised, status_event
 from adapters.websocket.client import RuntimeWebsocketClient
@@ -20,7 +21,7 @@ from runtime_core.events import JobQueued, UnknownStatusReported
 from runtime_core.states import JobState
 
 if TYPE_CHECKING:
-    from adapters.local.process import LocalServiceProcess
+    from adapters.local.service import LocalRuntimeService
 
 _OPTIONS = frozenset({"backend_name", "image", "log_level"})
 
@@ -57,42 +58,53 @@ class RuntimeService(Closing):
         on_unknown_status: JobState | None = None,
         ca_certs: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._client = RuntimeClient(url, access_token, ca_certs=ca_certs)
-        self._streams = RuntimeWebsocketClient(
+        client = RuntimeClient(url, access_token, ca_certs=ca_certs)
+        streams = RuntimeWebsocketClient(
             url,
             access_token,
             resume=resume,
             streams_result=streams_result,
-            tls=self._client.tls,
+            tls=client.tls,
         )
+        self._set_up(client, streams, decoders, on_unknown_status)
+
+    def _set_up(
+        self,
+        client: RuntimeClient,
+        streams: StreamClient,
+        decoders: DecoderRegistry | None,
+        on_unknown_status: JobState | None = None,
+    ) -> None:
+        self._client = client
+        self._streams = streams
         self._decoders = DecoderRegistry() if decoders is None else decoders
         self._on_unknown_status = on_unknown_status
-        self._local: LocalServiceProcess | None = None
 
-    @classmethod
-    def local(cls, *, workers: int | None = None, decoders: DecoderRegistry | None = None) -> Self:
-        """Start a service on this machine, which ends with this object or this process.
+    @staticmethod
+    def local(
+        *,
+        data: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
+        decoders: DecoderRegistry | None = None,
+    ) -> LocalRuntimeService:
+        """Find the service on this machine, or start it; every process of the user shares it.
+
+        It keeps all that it acknowledged in its data directory. It goes on when this object is
+        closed or this process ends, and ends by itself a minute after it had neither clients nor
+        unfinished jobs; whoever needs it then starts it again.
 
         Args:
-            workers: how many jobs run at a time; None for one for each core.
+            data: its data directory; None for the one that the environment variable
+                RUNTIME_CORE_DATA names, or else the usual place for the user's data.
+            workers: how many jobs run at a time, if this starts it; None for one for each core.
             decoders: the decoders of programs.
 
         Raises:
             ServiceError: if it does not come up, or the extra `local` is not installed.
         """
-        from adapters.local.client import LocalClient
-        from adapters.local.process import LocalServiceProcess
+        from adapters.local.service import LocalRuntimeService
 
-        process = LocalServiceProcess.start(workers)
-        try:
-            service = cls(process.url, process.access_token, decoders=decoders, resume="offset")
-        except BaseException:
-            process.close()
-            raise
-        # The one it replaces has opened nothing yet.
-        service._client = LocalClient(process)
-        service._local = process
-        return service
+        return LocalRuntimeService(data=data, workers=workers, decoders=decoders)
 
     @property
     def url(self) -> str:
@@ -220,10 +232,8 @@ class RuntimeService(Closing):
     # ---- the object ----------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the connections, and end the service if `local` has started it."""
+        """Close the connections."""
         self._client.close()
-        if self._local is not None:
-            self._local.close()
 
     def _found(self, document: JobDocument) -> RuntimeJob:
         said = status_event({"status": document.status})

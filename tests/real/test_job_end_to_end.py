@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from conditions import PATIENCE, Recorder, eventually
+from own_service import OwnService, own_service
 from scripted_server import CERTIFICATE
 
 from adapters import RuntimeClient, RuntimeJob, RuntimeService, RuntimeWebsocketClient
@@ -77,14 +78,15 @@ def fill(service: RuntimeService) -> RuntimeService:
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[RuntimeService]:
-    with RuntimeService.local(workers=4) as service:
-        yield fill(service)
+def service() -> Iterator[OwnService]:
+    with own_service(4) as service:
+        fill(service)
+        yield service
 
 
 @pytest.fixture(scope="module")
 def lone_worker() -> Iterator[RuntimeService]:
-    with RuntimeService.local(workers=1) as service:
+    with own_service(1) as service:
         yield fill(service)
 
 
@@ -104,16 +106,10 @@ def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
 
 
-def token(service: RuntimeService) -> str:
-    local = service._local
-    assert local is not None
-    return local.access_token
-
-
 # ---- a whole life --------------------------------------------------------------------------
 
 
-def test_a_job_runs_and_says_everything_about_itself(service: RuntimeService) -> None:
+def test_a_job_runs_and_says_everything_about_itself(service: OwnService) -> None:
     recorder = Recorder()
     inputs = {"a": 1, "b": 2 + 3j, "c": [None, "x"]}
     job = service.run("echoes", {"backend_name": "here"}, inputs, recorder)
@@ -133,7 +129,7 @@ def test_a_job_runs_and_says_everything_about_itself(service: RuntimeService) ->
     assert repr(job) == f"<RuntimeJob {job.job_id()!r} of 'echoes': DONE>"
 
 
-def test_the_callback_gets_the_id_of_the_job(service: RuntimeService) -> None:
+def test_the_callback_gets_the_id_of_the_job(service: OwnService) -> None:
     ids = []
     job = service.run("counts", inputs={"n": 2}, callback=lambda job_id, _: ids.append(job_id))
     job.result(timeout=PATIENCE)
@@ -141,13 +137,13 @@ def test_the_callback_gets_the_id_of_the_job(service: RuntimeService) -> None:
 
 
 @pytest.mark.parametrize("result", [None, 0, False, "", [], {}])
-def test_falsy_results_are_results_and_fetched_once(service: RuntimeService, result: Any) -> None:
+def test_falsy_results_are_results_and_fetched_once(service: OwnService, result: Any) -> None:
     job = service.run("counts", inputs={"n": 0, "result": result})
     assert job.result(timeout=PATIENCE) == result
     assert job.result(timeout=0) == result
 
 
-def test_interim_results_come_while_the_job_runs(service: RuntimeService, gate: Gate) -> None:
+def test_interim_results_come_while_the_job_runs(service: OwnService, gate: Gate) -> None:
     job = service.run("gated", inputs={"gate": str(gate.path)})
     results = job.interim_results()
     for number in range(3):
@@ -158,7 +154,7 @@ def test_interim_results_come_while_the_job_runs(service: RuntimeService, gate: 
     assert job.result(timeout=PATIENCE) == "through"
 
 
-def test_a_callback_is_called_while_the_job_runs(service: RuntimeService, gate: Gate) -> None:
+def test_a_callback_is_called_while_the_job_runs(service: OwnService, gate: Gate) -> None:
     recorder = Recorder()
     job = service.run("gated", inputs={"gate": str(gate.path)}, callback=recorder)
     for number in range(3):
@@ -168,7 +164,7 @@ def test_a_callback_is_called_while_the_job_runs(service: RuntimeService, gate: 
     assert job.result(timeout=PATIENCE) == "through"
 
 
-def test_interim_results_are_replayed_after_the_end(service: RuntimeService) -> None:
+def test_interim_results_are_replayed_after_the_end(service: OwnService) -> None:
     job = service.run("counts", inputs={"n": 100})
     job.wait_for_final_state(timeout=PATIENCE)
     for _ in range(2):
@@ -178,7 +174,7 @@ def test_interim_results_are_replayed_after_the_end(service: RuntimeService) -> 
 
 
 def test_a_stream_that_starts_late_begins_at_the_first_message(
-    service: RuntimeService, gate: Gate
+    service: OwnService, gate: Gate
 ) -> None:
     job = service.run("gated", inputs={"gate": str(gate.path)})
     with job.interim_results() as results:
@@ -190,7 +186,7 @@ def test_a_stream_that_starts_late_begins_at_the_first_message(
     assert recorder.values == [0, 1, 2]
 
 
-def test_leaving_a_wait_leaves_the_job_running(service: RuntimeService, gate: Gate) -> None:
+def test_leaving_a_wait_leaves_the_job_running(service: OwnService, gate: Gate) -> None:
     job = service.run("gated", inputs={"gate": str(gate.path)})
     with pytest.raises(JobTimeoutError) as caught:
         job.result(timeout=0.3)
@@ -201,7 +197,7 @@ def test_leaving_a_wait_leaves_the_job_running(service: RuntimeService, gate: Ga
 
 
 def test_a_closed_job_asks_nothing_and_goes_on_at_the_service(
-    service: RuntimeService, gate: Gate
+    service: OwnService, gate: Gate
 ) -> None:
     job = service.run("gated", inputs={"gate": str(gate.path)}, callback=Recorder())
     with ThreadPoolExecutor(1) as threads:
@@ -222,7 +218,7 @@ def test_a_closed_job_asks_nothing_and_goes_on_at_the_service(
 MANY = 10_000
 
 
-def test_ten_thousand_quick_messages_come_once_and_in_order(service: RuntimeService) -> None:
+def test_ten_thousand_quick_messages_come_once_and_in_order(service: OwnService) -> None:
     recorder = Recorder()
     job = service.run("counts", inputs={"n": MANY, "result": 1}, callback=recorder)
     assert job.result(timeout=60) == 1
@@ -232,7 +228,7 @@ def test_ten_thousand_quick_messages_come_once_and_in_order(service: RuntimeServ
 
 @pytest.mark.parametrize("wait", [5, 0.02])
 def test_a_callback_that_is_slower_than_the_stream_gets_all_before_the_result(
-    service: RuntimeService, monkeypatch: pytest.MonkeyPatch, wait: float
+    service: OwnService, monkeypatch: pytest.MonkeyPatch, wait: float
 ) -> None:
     monkeypatch.setattr(inbox, "MESSAGE_LIMIT", 50)
     recorder = Recorder()
@@ -246,7 +242,7 @@ def test_a_callback_that_is_slower_than_the_stream_gets_all_before_the_result(
     assert recorder.values == list(range(1000))
 
 
-def test_result_returns_when_the_last_callback_has_returned(service: RuntimeService) -> None:
+def test_result_returns_when_the_last_callback_has_returned(service: OwnService) -> None:
     ended: list[float] = []
 
     def callback(job_id: str, value: object) -> None:
@@ -260,7 +256,7 @@ def test_result_returns_when_the_last_callback_has_returned(service: RuntimeServ
     assert returned >= ended[-1]
 
 
-def test_many_jobs_at_once_each_get_their_own(service: RuntimeService) -> None:
+def test_many_jobs_at_once_each_get_their_own(service: OwnService) -> None:
     recorders = [Recorder() for _ in range(12)]
     jobs = [
         service.run("counts", inputs={"n": 100 + i, "result": i}, callback=recorder)
@@ -274,7 +270,7 @@ def test_many_jobs_at_once_each_get_their_own(service: RuntimeService) -> None:
 
 
 def test_a_failing_callback_ends_the_stream_and_not_the_job(
-    service: RuntimeService, caplog: pytest.LogCaptureFixture
+    service: OwnService, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = []
 
@@ -290,7 +286,7 @@ def test_a_failing_callback_ends_the_stream_and_not_the_job(
 
 
 @pytest.mark.parametrize("call", ["result", "status", "cancel", "cancel_result_streaming"])
-def test_a_callback_may_call_its_job(service: RuntimeService, gate: Gate, call: str) -> None:
+def test_a_callback_may_call_its_job(service: OwnService, gate: Gate, call: str) -> None:
     came: list[object] = []
 
     def callback(job_id: str, value: object) -> None:
@@ -311,7 +307,7 @@ def test_a_callback_may_call_its_job(service: RuntimeService, gate: Gate, call: 
         assert came == [None]
 
 
-def test_of_two_simultaneous_streams_one_wins(service: RuntimeService, gate: Gate) -> None:
+def test_of_two_simultaneous_streams_one_wins(service: OwnService, gate: Gate) -> None:
     job = service.run("gated", inputs={"gate": str(gate.path)})
     recorders = [Recorder() for _ in range(6)]
     start = threading.Barrier(6)
@@ -352,7 +348,7 @@ class Fussy:
         raise DecodeError(f"I do not like {data}")
 
 
-def test_each_decoder_gives_its_own_value_and_keeps_it(service: RuntimeService) -> None:
+def test_each_decoder_gives_its_own_value_and_keeps_it(service: OwnService) -> None:
     job = service.run("counts", inputs={"n": 2, "result": {"x": [1, 2]}})
     first = job.result(timeout=PATIENCE)
     assert first == {"x": [1, 2]}
@@ -371,7 +367,7 @@ def test_each_decoder_gives_its_own_value_and_keeps_it(service: RuntimeService) 
 # ---- cancelling ----------------------------------------------------------------------------
 
 
-def test_a_running_job_is_cancelled(service: RuntimeService) -> None:
+def test_a_running_job_is_cancelled(service: OwnService) -> None:
     job = service.run("waits")
     with job.interim_results() as results:
         assert next(results) == "waiting"
@@ -400,7 +396,7 @@ def test_a_queued_job_is_cancelled_and_its_stream_ends(lone_worker: RuntimeServi
     first.wait_for_final_state(timeout=PATIENCE)
 
 
-def test_a_job_that_ended_meanwhile_is_not_cancelled(service: RuntimeService) -> None:
+def test_a_job_that_ended_meanwhile_is_not_cancelled(service: OwnService) -> None:
     job = service.run("counts", inputs={"n": 0, "result": 1})
     service.job(job.job_id()).wait_for_final_state(timeout=PATIENCE)
     with pytest.raises(RuntimeInvalidStateError, match="its service refused"):
@@ -409,7 +405,7 @@ def test_a_job_that_ended_meanwhile_is_not_cancelled(service: RuntimeService) ->
     assert job.result(timeout=PATIENCE) == 1
 
 
-def test_a_stream_can_be_cancelled_and_begun_again(service: RuntimeService, gate: Gate) -> None:
+def test_a_stream_can_be_cancelled_and_begun_again(service: OwnService, gate: Gate) -> None:
     job = service.run("gated", inputs={"gate": str(gate.path)})
     first, second = Recorder(), Recorder()
     job.stream_results(first)
@@ -426,7 +422,7 @@ def test_a_stream_can_be_cancelled_and_begun_again(service: RuntimeService, gate
 # ---- failing -------------------------------------------------------------------------------
 
 
-def test_a_failed_job_tells_its_traceback(service: RuntimeService) -> None:
+def test_a_failed_job_tells_its_traceback(service: OwnService) -> None:
     recorder = Recorder()
     job = service.run("fails", callback=recorder)
     with pytest.raises(RuntimeJobFailureError, match="ValueError: bad luck") as caught:
@@ -443,7 +439,7 @@ def test_a_failed_job_tells_its_traceback(service: RuntimeService) -> None:
         found.result(timeout=PATIENCE)
 
 
-def test_a_job_that_ran_too_long_failed_and_says_so(service: RuntimeService) -> None:
+def test_a_job_that_ran_too_long_failed_and_says_so(service: OwnService) -> None:
     source = textwrap.dedent(PROGRAMS["waits"])
     service.upload_program(source, {"name": "too-long", "max_execution_time": 1})
     job = service.run("too-long")
@@ -456,7 +452,7 @@ def test_a_job_that_ran_too_long_failed_and_says_so(service: RuntimeService) -> 
 # ---- finding jobs again --------------------------------------------------------------------
 
 
-def test_a_job_is_taken_up_again_by_its_id(service: RuntimeService, gate: Gate) -> None:
+def test_a_job_is_taken_up_again_by_its_id(service: OwnService, gate: Gate) -> None:
     inputs = {"gate": str(gate.path), "n": 3}
     submitted = service.run("gated", {"backend_name": "here"}, inputs)
     recorder = Recorder()
@@ -473,7 +469,7 @@ def test_a_job_is_taken_up_again_by_its_id(service: RuntimeService, gate: Gate) 
     assert list(later.interim_results()) == [0, 1, 2]
 
 
-def test_jobs_are_found_with_filters(service: RuntimeService, gate: Gate) -> None:
+def test_jobs_are_found_with_filters(service: OwnService, gate: Gate) -> None:
     source = textwrap.dedent(PROGRAMS["gated"])
     service.upload_program(source, {"name": "listed"})
     inputs = [{"gate": str(gate.path), "n": n} for n in (0, 0, 3)]
@@ -501,7 +497,7 @@ def test_jobs_are_found_with_filters(service: RuntimeService, gate: Gate) -> Non
 # ---- refusals ------------------------------------------------------------------------------
 
 
-def test_an_unknown_job_is_not_found(service: RuntimeService) -> None:
+def test_an_unknown_job_is_not_found(service: OwnService) -> None:
     with pytest.raises(TransportError) as caught:
         service.job("nobody")
     assert caught.value.status_code == 404
@@ -510,10 +506,10 @@ def test_an_unknown_job_is_not_found(service: RuntimeService) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("call", ["status", "result", "wait_for_final_state", "cancel"])
 def test_a_job_that_is_gone_raises_what_the_service_says(
-    service: RuntimeService, call: str, streamed: bool
+    service: OwnService, call: str, streamed: bool
 ) -> None:
-    client = RuntimeClient(service.url, token(service))
-    streams = RuntimeWebsocketClient(service.url, token(service), resume="offset")
+    client = RuntimeClient(service.url, service.token)
+    streams = RuntimeWebsocketClient(service.url, service.token, resume="offset")
     with client, RuntimeJob("b", client, streams, "gone", "p") as job:
         if streamed:
             job.stream_results(Recorder())
@@ -523,10 +519,10 @@ def test_a_job_that_is_gone_raises_what_the_service_says(
 
 
 def test_the_interim_results_of_a_job_that_is_gone_end_with_the_reason(
-    service: RuntimeService,
+    service: OwnService,
 ) -> None:
-    client = RuntimeClient(service.url, token(service))
-    streams = RuntimeWebsocketClient(service.url, token(service), resume="offset")
+    client = RuntimeClient(service.url, service.token)
+    streams = RuntimeWebsocketClient(service.url, service.token, resume="offset")
     with client, RuntimeJob("b", client, streams, "gone", "p") as job:
         with pytest.raises(TransportError) as caught:
             list(job.interim_results())
@@ -543,7 +539,7 @@ WRONG_TOKEN_CALLS: dict[str, Callable[[RuntimeService], object]] = {
 
 @pytest.mark.parametrize("call", WRONG_TOKEN_CALLS)
 def test_a_wrong_token_is_refused_and_not_told(
-    service: RuntimeService, call: str, caplog: pytest.LogCaptureFixture
+    service: OwnService, call: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with RuntimeService(service.url, "wr0ng-t0ken") as wrong:
         with pytest.raises(TransportError, match="Check the access token") as caught:
@@ -553,7 +549,7 @@ def test_a_wrong_token_is_refused_and_not_told(
     assert "wr0ng-t0ken" not in caplog.text
 
 
-def test_a_wrong_token_ends_what_waits_for_a_job(service: RuntimeService, gate: Gate) -> None:
+def test_a_wrong_token_ends_what_waits_for_a_job(service: OwnService, gate: Gate) -> None:
     submitted = service.run("gated", inputs={"gate": str(gate.path)})
     client = RuntimeClient(service.url, "wr0ng-t0ken")
     streams = RuntimeWebsocketClient(service.url, "wr0ng-t0ken", resume="offset")
@@ -567,19 +563,19 @@ def test_a_wrong_token_ends_what_waits_for_a_job(service: RuntimeService, gate: 
 
 
 def test_a_stream_that_wants_tls_where_there_is_none_fails_clearly(
-    service: RuntimeService,
+    service: OwnService,
 ) -> None:
     job_id = service.run("counts", inputs={"n": 1, "result": 5}).job_id()
     secure = service.url.replace("http://127.0.0.1", "wss://localhost")
-    streams = RuntimeWebsocketClient(secure, token(service), resume="offset", ca_certs=CERTIFICATE)
-    client = RuntimeClient(service.url, token(service))
+    streams = RuntimeWebsocketClient(secure, service.token, resume="offset", ca_certs=CERTIFICATE)
+    client = RuntimeClient(service.url, service.token)
     with client, RuntimeJob("b", client, streams, job_id, "p") as job:
         with pytest.raises(TransportError, match="the TLS handshake failed"):
             list(job.interim_results())
         assert job.result(timeout=PATIENCE) == 5
 
 
-def test_uploads_that_cannot_be_are_refused(service: RuntimeService, tmp_path: Path) -> None:
+def test_uploads_that_cannot_be_are_refused(service: OwnService, tmp_path: Path) -> None:
     with pytest.raises(TransportError) as caught:
         service.upload_program("x = 1\n", {"name": "counts"})
     assert caught.value.status_code == 409
@@ -600,14 +596,14 @@ def test_uploads_that_cannot_be_are_refused(service: RuntimeService, tmp_path: P
         service.upload_program("x = 1\n", tmp_path / "list.json")
 
 
-def test_a_program_is_uploaded_from_files(service: RuntimeService, tmp_path: Path) -> None:
+def test_a_program_is_uploaded_from_files(service: OwnService, tmp_path: Path) -> None:
     (tmp_path / "five.py").write_text("def main(backend, user_messenger): return 5")
     (tmp_path / "five.json").write_text('{"name": "five"}')
     program = service.upload_program(tmp_path / "five.py", str(tmp_path / "five.json"))
     assert service.run(program).result(timeout=PATIENCE) == 5
 
 
-def test_submissions_that_cannot_be_are_refused(service: RuntimeService) -> None:
+def test_submissions_that_cannot_be_are_refused(service: OwnService) -> None:
     before = len(service.jobs(limit=1000))
     with pytest.raises(TransportError) as caught:
         service.run("nothing like it")
@@ -621,20 +617,14 @@ def test_submissions_that_cannot_be_are_refused(service: RuntimeService) -> None
 
 
 def test_a_service_that_goes_away_ends_no_wait_before_its_timeout(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gate: Gate,
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # SIGKILL leaves a directory behind
-    with (
-        RuntimeService.local(workers=1) as local,
-        RuntimeService(local.url, token(local), resume="offset") as going,
-    ):
+    with own_service(1) as going:
         fill(going)
         recorder = Recorder()
         job = going.run("gated", inputs={"gate": str(gate.path)}, callback=recorder)
         assert recorder.reached(1)
-        process = local._local
-        assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
+        os.kill(going.process.pid, signal.SIGKILL)
         began = time.monotonic()
         with pytest.raises(JobTimeoutError):
             job.result(timeout=0.5)

@@ -20,6 +20,7 @@ import urllib3
 from wsclient import RejectedError, WebSocketClient
 
 from adapters.local.process import LocalServiceProcess
+from adapters.local.texts import INLINE_BYTES
 from runtime_core.errors import ServiceError
 
 PI = Path(__file__).parents[2] / "examples" / "pi.py"
@@ -520,7 +521,13 @@ def test_of_very_long_logs_the_end_is_kept(client: Client) -> None:
     )
     client.interim(job)
     text = client.call("GET", f"/jobs/{job}/logs").data.decode()
-    assert text.startswith(f"[The first {(1 << 20) + 8} bytes of the output were dropped: ")
+    first, text = text.split("\n", 1)
+    dropped = int(first.removeprefix("[The first ").split()[0])
+    kept = f"the last {(17 << 20) + 8 - dropped} bytes are kept"
+    assert first == f"[The first {dropped} bytes of the output were dropped: {kept}.]"
+    # Whole pieces are dropped.
+    assert 0 <= (1 << 20) + 8 - dropped < INLINE_BYTES
+    assert len(text) == (17 << 20) + 8 - dropped
     assert text.endswith("xthe end\n")
 
 
@@ -731,7 +738,7 @@ def test_service_and_jobs_end_when_their_owner_is_killed(tmp_path: Path) -> None
 
 
 def test_a_failed_start_says_what_the_service_wrote() -> None:
-    with pytest.raises(ServiceError, match="--workers must be 1 or more"):
+    with pytest.raises(ServiceError, match="workers must be 1 or more"):
         LocalServiceProcess.start(workers=0)
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 from conditions import PATIENCE, eventually
+from own_service import OwnService, own_service
 from scripted_server import answer
 from stream_service import Peer, StreamService, silent
 
-from adapters import RuntimeService
 from runtime_core.states import JobState
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -61,8 +61,8 @@ FORK_WARNING = "ignore:This process:DeprecationWarning"
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[RuntimeService]:
-    with RuntimeService.local(workers=8) as service:
+def service() -> Iterator[OwnService]:
+    with own_service(8) as service:
         for name, source in PROGRAMS.items():
             service.upload_program(textwrap.dedent(source), {"name": name})
         yield service
@@ -111,13 +111,11 @@ Run = Callable[..., Script]
 
 
 @pytest.fixture
-def run(service: RuntimeService) -> Iterator[Run]:
+def run(service: OwnService) -> Iterator[Run]:
     started: list[Script] = []
-    local = service._local
-    assert local is not None
 
     def start(source: str, **given: Any) -> Script:
-        script = Script(source, **{"url": local.url, "token": local.access_token, **given})
+        script = Script(source, **{"url": service.url, "token": service.token, **given})
         started.append(script)
         return script
 
@@ -140,7 +138,7 @@ def run(service: RuntimeService) -> Iterator[Run]:
     ],
 )
 def test_ctrl_c_leaves_a_wait_and_leaves_the_job_running(
-    service: RuntimeService, run: Run, call: str, streamed: bool
+    service: OwnService, run: Run, call: str, streamed: bool
 ) -> None:
     job = service.run("waits")
     script = run(
@@ -213,7 +211,7 @@ job.stream_results(lambda *_: say('called'))
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_nothing_of_ours_keeps_the_interpreter_from_ending(
-    service: RuntimeService, run: Run, ending: str
+    service: OwnService, run: Run, ending: str
 ) -> None:
     job = service.run("waits")
     source = textwrap.dedent(
@@ -298,7 +296,7 @@ def in_child(work):
 @needs_fork
 @pytest.mark.parametrize("fork", FORKS)
 def test_a_fork_in_the_middle_of_a_stream_disturbs_nobody(
-    service: RuntimeService, run: Run, fork: str, tmp_path: Path
+    service: OwnService, run: Run, fork: str, tmp_path: Path
 ) -> None:
     until = tmp_path / "until"
     job = service.run("ticks", inputs={"until": str(until)})
@@ -349,7 +347,7 @@ def test_a_fork_in_the_middle_of_a_stream_disturbs_nobody(
 
 
 @needs_fork
-def test_a_child_that_ends_closes_nothing_of_its_parent(service: RuntimeService, run: Run) -> None:
+def test_a_child_that_ends_closes_nothing_of_its_parent(service: OwnService, run: Run) -> None:
     """No close frame, no byte, comes from the child on the parent's sockets."""
     release = threading.Event()
 
@@ -428,7 +426,7 @@ def test_a_fork_while_a_request_is_in_flight(run: Run) -> None:
 
 @needs_fork
 def test_what_a_parent_iterates_ends_in_the_child_with_the_reason(
-    service: RuntimeService, run: Run
+    service: OwnService, run: Run
 ) -> None:
     job = service.run("waits")
     script = run(
@@ -456,7 +454,7 @@ def test_what_a_parent_iterates_ends_in_the_child_with_the_reason(
 
 @needs_fork
 def test_sockets_of_the_parent_are_closed_in_the_child_once_and_for_all(
-    service: RuntimeService, run: Run
+    service: OwnService, run: Run
 ) -> None:
     """A number that is free again is used again: what closes it twice closes somebody else's."""
     job = service.run("waits")

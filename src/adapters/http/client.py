@@ -116,6 +116,9 @@ class RuntimeClient(Closing):
             project=project,
             log_level=log_level,
         )
+        return self._submit(body)
+
+    def _submit(self, body: dict[str, object]) -> dict[str, Any]:
         request = Request("POST", "/jobs", _json(body), submits=True)
         job = self._object(request)
         if not isinstance(job.get("id"), str) or not job["id"]:

@@ -1,16 +1,25 @@
-"""The service's calls over HTTP and websocket, in the legacy protocol (wire page, `legacy`)."""
+"""The service's calls over HTTP, in the legacy protocol (wire page, `legacy`).
+
+What is added to the protocol: a job document says when the job `started` and `ended`, and its
+`position` in the queue; `POST /jobs` takes an `id` of the client's choice, with which it may be
+repeated, and the `python` that runs the program; logs may be asked for from a byte on (`Range`);
+`GET /storage` and `POST /storage/prune` show and apply the retention.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
+import logging
+import re
+import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
@@ -20,23 +29,31 @@ from adapters.local.bodies import (
     job_from,
     pending_filter,
     program_from,
+    program_id_from,
+    prune_from,
     read_object,
     whole_number,
 )
-from adapters.local.gate import Gate, message_response
-from adapters.local.jobs import Book, Job, Program
+from adapters.local.gate import message_response
+from adapters.local.records import Job, Program
+from adapters.local.retention import Retention
+from adapters.local.store import DuplicateError, Store
+from adapters.local.streams import send_stream
 from adapters.local.supervisor import Supervisor
+from adapters.local.texts import Kind
 
 PAGE = 20
 """How many entries a list gives if the query names no limit."""
 
-# How many messages one reader gets before the others have their turn.
-_BURST = 64
+MAX_PAGE = 1000
+"""How many entries a list gives at most."""
+
+_log = logging.getLogger(__name__)
 
 
-def create_app(supervisor: Supervisor, token: str, port: int) -> ASGIApp:
-    """Give the ASGI application that listens on `port` and asks for `token`."""
-    calls = _Calls(supervisor)
+def create_app(store: Store, supervisor: Supervisor, retention: Retention) -> ASGIApp:
+    """Give the ASGI application, which lets everybody in: put a `Gate` before it."""
+    calls = _Calls(store, supervisor, retention)
     routes = [
         Route("/programs", calls.list_programs, methods=["GET"]),
         Route("/programs", calls.create_program, methods=["POST"]),
@@ -49,78 +66,110 @@ def create_app(supervisor: Supervisor, token: str, port: int) -> ASGIApp:
         Route("/jobs/{id}/results", calls.get_results, methods=["GET"]),
         Route("/jobs/{id}/logs", calls.get_logs, methods=["GET"]),
         Route("/jobs/{id}/cancel", calls.cancel_job, methods=["POST"]),
+        Route("/storage", calls.get_storage, methods=["GET"]),
+        Route("/storage/prune", calls.prune, methods=["POST"]),
         Route("/logout", calls.logout, methods=["POST"]),
         WebSocketRoute("/stream/jobs/{id}", calls.stream),
     ]
-    handlers: dict[Any, Any] = {RefusedError: _refused, HTTPException: _not_routed}
-    return Gate(Starlette(routes=routes, exception_handlers=handlers), token, port)
+    handlers: Mapping[Any, Any] = {
+        RefusedError: _refused,
+        HTTPException: _not_routed,
+        sqlite3.Error: _not_stored,
+        OSError: _not_stored,
+    }
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 class _Calls:
     """The calls, one method each."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, store: Store, supervisor: Supervisor, retention: Retention) -> None:
+        self._store = store
         self._supervisor = supervisor
-        self._book = Book()
+        self._retention = retention
+
+    # ---- programs ------------------------------------------------------------------------------
 
     async def list_programs(self, request: Request) -> Response:
-        programs = list(self._book.programs.values())
-        offset, limit = whole_number(request, "offset", 0), whole_number(request, "limit", PAGE)
-        page = [_program_document(program) for program in programs[offset : offset + limit]]
-        return _json(json.dumps({"programs": page, "count": len(programs)}))
+        limit, offset = _page(request)
+        programs = [_program_document(each) for each in self._store.programs(limit, offset)]
+        return _json(json.dumps({"programs": programs, "count": self._store.count_programs()}))
 
     async def create_program(self, request: Request) -> Response:
-        program = program_from(await read_object(request))
-        if program.name in self._book.programs:
-            raise RefusedError(409, f"There is a program {program.name!r} already.")
-        self._book.programs[program.name] = program
+        program, source = program_from(await read_object(request))
+        try:
+            self._store.add_program(program, source)
+        except DuplicateError as error:
+            raise RefusedError(409, f"There is a program {program.name!r} already.") from error
         return _json(json.dumps({"id": program.name}), 201)
 
     async def get_program(self, request: Request) -> Response:
-        program = self._program(request)
-        data = base64.b64encode(program.source).decode()
+        program = self._program(request.path_params["id"])
+        data = base64.b64encode(self._store.source(program.source)).decode()
         return _json(json.dumps(_program_document(program) | {"data": data}))
 
     async def delete_program(self, request: Request) -> Response:
-        del self._book.programs[self._program(request).name]
+        self._store.delete_program(self._program(request.path_params["id"]).name)
         return Response(status_code=204)
 
+    # ---- jobs ----------------------------------------------------------------------------------
+
     async def list_jobs(self, request: Request) -> Response:
-        jobs = self._book.find_jobs(pending_filter(request), request.query_params.get("program"))
-        offset, limit = whole_number(request, "offset", 0), whole_number(request, "limit", PAGE)
-        page = ", ".join(_job_text(job) for job in jobs[offset : offset + limit])
-        return _json(f'{{"jobs": [{page}], "count": {len(jobs)}}}')
+        pending, program = pending_filter(request), request.query_params.get("program")
+        limit, offset = _page(request)
+        jobs = self._store.jobs(pending, program, limit, offset)
+        page = ", ".join([self._job_text(job) for job in jobs])
+        count = self._store.count_jobs(pending, program)
+        return _json(f'{{"jobs": [{page}], "count": {count}}}')
 
     async def create_job(self, request: Request) -> Response:
-        job = job_from(await read_object(request), self._book)
+        body = await read_object(request)
+        job, params = job_from(body, self._program(program_id_from(body)))
         if self._supervisor.closing:
             raise RefusedError(503, "The service is closing and takes no more jobs.")
-        self._book.jobs[job.id] = job
-        self._supervisor.submit(job)
+        # A client that did not hear our answer asks again, with the same id.
+        if self._store.job(job.id) is None:
+            self._store.add_job(job, params)
+            self._supervisor.submitted()
         return _json(json.dumps({"id": job.id}), 201)
 
     async def get_job(self, request: Request) -> Response:
-        return _json(_job_text(self._job(request)))
+        return _json(self._job_text(self._job(request)))
 
     async def delete_job(self, request: Request) -> Response:
         job = self._job(request)
         if not job.status.is_final:
             raise RefusedError(409, f"Job {job.id} is {job.status.value}: cancel it first.")
-        del self._book.jobs[job.id]
+        self._store.delete_jobs([job])
         return Response(status_code=204)
 
     async def get_results(self, request: Request) -> Response:
         job = self._job(request)
-        if job.result is None:
+        result = self._store.texts.get(job, Kind.RESULT)
+        if result is None:
             why = "was cancelled and has no result" if job.status.is_final else "has no result yet"
             raise RefusedError(404, f"Job {job.id} {why}.")
-        return PlainTextResponse(job.result)
+        if isinstance(result, bytes):
+            return PlainTextResponse(result)
+        return FileResponse(result, media_type="text/plain; charset=utf-8")
 
     async def get_logs(self, request: Request) -> Response:
         job = self._job(request)
-        text = job.logs.text()
-        if not text:
+        first, end = self._store.texts.extent(job, Kind.LOG)
+        asked = re.fullmatch(r"bytes=(\d{1,18})-", request.headers.get("range", ""))
+        if asked is not None:
+            start = max(first, int(asked[1]))
+            if start >= end:
+                raise RefusedError(416, f"Job {job.id} has printed no more than {end} bytes.")
+            data = self._store.texts.pieces(job, Kind.LOG, start)
+            where = {"Content-Range": f"bytes {start}-{start + len(data) - 1}/*"}
+            return PlainTextResponse(data, 206, where)
+        if end == 0:
             raise RefusedError(404, f"Job {job.id} has printed nothing.")
+        text = self._store.texts.pieces(job, Kind.LOG, 0).decode(errors="replace")
+        if first:
+            kept = f"the last {end - first} bytes are kept"
+            text = f"[The first {first} bytes of the output were dropped: {kept}.]\n{text}"
         return PlainTextResponse(text)
 
     async def cancel_job(self, request: Request) -> Response:
@@ -128,9 +177,6 @@ class _Calls:
         if job.status.is_final:
             raise RefusedError(409, f"Job {job.id} is {job.status.value} and cannot be cancelled.")
         self._supervisor.cancel(job)
-        return Response(status_code=204)
-
-    async def logout(self, request: Request) -> Response:  # noqa: ARG002 - tokens have no sessions
         return Response(status_code=204)
 
     async def stream(self, websocket: WebSocket) -> None:
@@ -141,51 +187,57 @@ class _Calls:
             response = message_response(refusal.status_code, refusal.message)
             await websocket.send_denial_response(response)
             return
-        await websocket.accept()
-        # The receiver hears of a reader that leaves while there is nothing to send.
-        sender = asyncio.create_task(_send_interim(websocket, job, after))
-        receiver = asyncio.create_task(_ignore_messages(websocket))
-        try:
-            await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sender.cancel()
-            receiver.cancel()
-            await asyncio.gather(sender, receiver, return_exceptions=True)
+        await send_stream(websocket, self._store, self._supervisor.watchers, job, after)
 
-    def _program(self, request: Request) -> Program:
-        program_id = request.path_params["id"]
-        program = self._book.programs.get(program_id)
+    # ---- the service ---------------------------------------------------------------------------
+
+    async def get_storage(self, request: Request) -> Response:  # noqa: ARG002
+        return _json(json.dumps(self._retention.storage()))
+
+    async def prune(self, request: Request) -> Response:
+        rule, dry_run = prune_from(await read_object(request), self._retention.rule)
+        return _json(json.dumps(await self._retention.prune(rule, dry_run=dry_run)))
+
+    async def logout(self, request: Request) -> Response:  # noqa: ARG002 - tokens have no sessions
+        return Response(status_code=204)
+
+    # ---- finding -------------------------------------------------------------------------------
+
+    def _program(self, program_id: str) -> Program:
+        program = self._store.program(program_id)
         if program is None:
             raise RefusedError(404, f"There is no program {program_id[:100]!r}.")
         return program
 
     def _job(self, connection: HTTPConnection) -> Job:
         job_id = connection.path_params["id"]
-        job = self._book.jobs.get(job_id)
+        job = self._store.job(job_id)
         if job is None:
             raise RefusedError(404, f"There is no job {job_id[:100]!r}.")
         return job
 
+    def _job_text(self, job: Job) -> str:
+        """Give the JSON of a job. Its params are kept as text: a poll need not encode them."""
+        document = {
+            "id": job.id,
+            "hub": "",
+            "group": "",
+            "project": "",
+            "backend": job.backend,
+            "status": job.status.value,
+            "program": {"id": job.program},
+            "created": job.created,
+            "started": job.started,
+            "ended": job.ended,
+            "position": self._store.position(job),
+            "image": job.image,
+        }
+        params = self._store.params(job).decode()
+        return f'{json.dumps(document)[:-1]}, "params": {params}}}'
 
-async def _send_interim(websocket: WebSocket, job: Job, after: int) -> None:
-    """Send the acknowledgement, what there is after the first `after`, what comes, the close."""
-    await websocket.send_text(json.dumps({"type": "acknowledgement", "job_id": job.id}))
-    position = after
-    while True:
-        while position < len(job.interim):
-            await websocket.send_text(job.interim[position])
-            position += 1
-            if position % _BURST == 0:
-                await asyncio.sleep(0)  # sending does not wait while the socket takes everything
-        if job.status.is_final:
-            break
-        await job.changed()
-    await websocket.close(1000)
 
-
-async def _ignore_messages(websocket: WebSocket) -> None:
-    while (await websocket.receive())["type"] != "websocket.disconnect":
-        pass
+def _page(request: Request) -> tuple[int, int]:
+    return min(whole_number(request, "limit", PAGE), MAX_PAGE), whole_number(request, "offset", 0)
 
 
 def _program_document(program: Program) -> dict[str, Any]:
@@ -195,27 +247,10 @@ def _program_document(program: Program) -> dict[str, Any]:
         "cost": program.cost,
         "description": program.description,
         "is_public": program.is_public,
-        "creation_date": program.created.isoformat(),
-        "update_date": program.created.isoformat(),
+        "creation_date": program.created,
+        "update_date": program.updated,
         "spec": program.spec,
     }
-
-
-def _job_text(job: Job) -> str:
-    """Give the JSON of a job. Its params are kept as text: a poll need not encode them again."""
-    document = {
-        "id": job.id,
-        "hub": "",
-        "group": "",
-        "project": "",
-        "backend": job.backend,
-        "status": job.status.value,
-        "program": {"id": job.program.name},
-        "created": job.created.isoformat(),
-        "ended": job.ended.isoformat() if job.ended else None,
-        "image": job.image,
-    }
-    return f'{json.dumps(document)[:-1]}, "params": {job.params}}}'
 
 
 def _json(content: str, status_code: int = 200) -> Response:
@@ -228,3 +263,8 @@ async def _refused(_request: Request, refusal: RefusedError) -> Response:
 
 async def _not_routed(_request: Request, error: HTTPException) -> Response:
     return message_response(error.status_code, f"{error.detail}.")
+
+
+async def _not_stored(_request: Request, error: sqlite3.Error | OSError) -> Response:
+    _log.error("a request failed at the store", exc_info=error)
+    return message_response(507, f"The service's store cannot be used: {error}.")

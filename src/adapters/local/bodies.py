@@ -6,12 +6,16 @@ import base64
 import binascii
 import json
 import logging
+import math
+import os
 import re
+import sys
 from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection, Request
 
-from adapters.local.jobs import Book, Job, Program
+from adapters.local.records import Job, Program, new_job_id
+from adapters.local.retention import RetentionRule
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """The longest body that a request may have."""
@@ -25,6 +29,7 @@ MAX_COST = 365 * 24 * 3600
 _T = TypeVar("_T")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_JOB_ID = re.compile(r"[0-9a-f]{24}")
 
 
 class RefusedError(Exception):
@@ -67,8 +72,8 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def program_from(body: dict[str, Any]) -> Program:
-    """Make a program of the body of `POST /programs`.
+def program_from(body: dict[str, Any]) -> tuple[Program, bytes]:
+    """Make a program and its source of the body of `POST /programs`.
 
     Raises:
         RefusedError: 400 if a field is missing or wrong.
@@ -87,36 +92,72 @@ def program_from(body: dict[str, Any]) -> Program:
     cost = _optional(body, "cost", int, DEFAULT_COST)
     if not 1 <= cost <= MAX_COST:
         raise RefusedError(400, f"The cost must be from 1 to {MAX_COST} seconds.")
-    return Program(
+    program = Program(
         name=name,
-        source=source,
         cost=cost,
         description=_optional(body, "description", str, ""),
         is_public=_optional(body, "is_public", bool, False),
         spec=_optional(body, "spec", dict, {}),
     )
+    return program, source
 
 
-def job_from(body: dict[str, Any], book: Book) -> Job:
-    """Make a job of the body of `POST /jobs`.
+def program_id_from(body: dict[str, Any]) -> str:
+    """Read which program the body of `POST /jobs` names.
 
     Raises:
-        RefusedError: 400 if a field is missing or wrong, 404 if there is no such program.
+        RefusedError: 400 if it names none.
     """
-    program_id = _text(body, "program_id")
-    program = book.programs.get(program_id)
-    if program is None:
-        raise RefusedError(404, f"There is no program {program_id[:100]!r}.")
+    return _text(body, "program_id")
+
+
+def job_from(body: dict[str, Any], program: Program) -> tuple[Job, str]:
+    """Make a job of `program`, and the JSON of its inputs, of the body of `POST /jobs`.
+
+    Raises:
+        RefusedError: 400 if a field is missing or wrong.
+    """
     level = _optional(body, "log_level", str, "").upper()
     if level and level not in logging.getLevelNamesMapping():
         raise RefusedError(400, "The log_level must be one of Python's, for instance INFO.")
-    return Job(
-        program=program,
+    python = _optional(body, "python", str, "")
+    if python and not (os.path.isabs(python) and os.access(python, os.X_OK)):
+        raise RefusedError(
+            400, "The python must be the absolute path of an interpreter on the service's machine."
+        )
+    job_id = _optional(body, "id", str, "") or new_job_id()
+    if not _JOB_ID.fullmatch(job_id):
+        raise RefusedError(400, "The id must be 24 hexadecimal digits, best by chance.")
+    job = Job(
+        id=job_id,
+        program=program.name,
+        source=program.source,
+        cost=program.cost,
         backend=_optional(body, "backend", str, ""),
-        params=json.dumps(_optional(body, "params", dict, {})),
         image=_optional(body, "runtime", str, ""),
+        python=python,
         log_level=level or None,
     )
+    return job, json.dumps(_optional(body, "params", dict, {}))
+
+
+def prune_from(body: dict[str, Any], rule: RetentionRule) -> tuple[RetentionRule, bool]:
+    """Read the rule to prune by, which is `rule` but for what the body says, and `dry_run`.
+
+    Raises:
+        RefusedError: 400 if a field is wrong.
+    """
+    seconds, size = body.get("older_than"), body.get("keep_bytes")
+    for key, value in (("older_than", seconds), ("keep_bytes", size)):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 <= value < math.inf):
+            raise RefusedError(400, f"The body's {key} must be a number from 0 on.")
+    # Who names one limit means that one alone.
+    if seconds is not None or size is not None:
+        rule = RetentionRule(
+            math.inf if seconds is None else seconds, sys.maxsize if size is None else int(size)
+        )
+    return rule, _optional(body, "dry_run", bool, False)
 
 
 def whole_number(request: HTTPConnection, key: str, default: int) -> int:

@@ -1,27 +1,141 @@
-"""The client of a service on this machine, which knows when that has ended for good."""
+"""The client of the service of a data directory, whichever process that is at the moment."""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+
 from adapters.http.client import RuntimeClient
 from adapters.http.session import Answer, Request
-from adapters.local.process import LocalServiceProcess
+from adapters.local.daemon import find_or_start
+from adapters.local.directory import read_token
+from adapters.local.records import new_job_id
+from adapters.transport import StreamEndpoint
+from adapters.websocket.client import RuntimeWebsocketClient
+from runtime_core.commands import OpenStream
 from runtime_core.errors import TransportError
+from runtime_core.traits import Resume, ServiceTraits
+
+_ATTEMPTS = 3
+
+
+@attrs.frozen
+class Storage:
+    """What the service keeps."""
+
+    jobs: int
+    """How many jobs."""
+    unfinished: int
+    """How many of them have not ended."""
+    programs: int
+    """How many programs."""
+    size: int
+    """The bytes of all of it."""
+    oldest: str | None
+    """When the oldest job was submitted: ISO 8601 in UTC; None if there is none."""
+    keep_seconds: float
+    """How many seconds a job is kept after its end."""
+    keep_bytes: int
+    """The size of everything above which the oldest jobs go."""
+
+
+@attrs.frozen
+class Pruned:
+    """What was removed, or would be."""
+
+    jobs: int
+    """How many jobs."""
+    size: int
+    """Their bytes."""
 
 
 class LocalClient(RuntimeClient):
-    """A `RuntimeClient` that does not take a service that is gone for one that may come back."""
+    """A `RuntimeClient` that starts the service again if it has ended, and follows it.
 
-    def __init__(self, process: LocalServiceProcess) -> None:
-        super().__init__(process.url, process.access_token)
-        self._process = process
+    A service ends when nobody has needed it for a while; nothing that it acknowledged is lost. So
+    a request that it did not answer is done again with the next one; a submission too, since it
+    carries an id of ours.
+
+    Raises:
+        ServiceError: if there is no service and none comes up.
+    """
+
+    def __init__(self, directory: Path, workers: int | None = None) -> None:
+        self._directory = directory
+        self._workers = workers
+        self._service = find_or_start(directory, workers=workers)
+        assert self._service.url is not None
+        self.access_token = read_token(directory)
+        """What the service wants to see in ``X-Access-Token``."""
+        super().__init__(self._service.url, self.access_token)
+
+    @property
+    def pid(self) -> int:
+        """The number of the process that was found last."""
+        return self._service.pid
+
+    def storage_get(self) -> Storage:
+        """Say what the service keeps."""
+        return Storage(**self._object(Request("GET", "/storage")))
+
+    def storage_prune(
+        self, older_than: float | None, keep_bytes: int | None, *, dry_run: bool
+    ) -> Pruned:
+        """Remove what the limits do not keep, see `LocalRuntimeService.prune`."""
+        body = {"older_than": older_than, "keep_bytes": keep_bytes, "dry_run": dry_run}
+        request = Request("POST", "/storage/prune", json.dumps(body).encode())
+        return Pruned(**self._object(request))
+
+    def _submit(self, body: dict[str, object]) -> dict[str, Any]:
+        # Programs find what the submitter has installed, whoever has started the service.
+        return super()._submit({**body, "id": new_job_id(), "python": sys.executable})
 
     def _send(self, request: Request) -> Answer:
-        try:
-            return super()._send(request)
-        except TransportError as error:
-            if not self._process.has_ended:
-                raise
-            raise TransportError(
-                "The local service has ended, and its jobs with it: start one with "
-                "RuntimeService.local() and submit them again."
-            ) from error
+        for _ in range(_ATTEMPTS - 1):
+            asked = self._service
+            try:
+                return super()._send(request)
+            except TransportError as error:
+                if error.status_code is not None or not self._renew(asked.process):
+                    raise
+        return super()._send(request)
+
+    def _renew(self, process: str) -> bool:
+        """Find or start the service that comes after `process`; say whether there is another.
+
+        Threads that come here at once find the same one: no harm, and no lock that a fork could
+        leave locked.
+        """
+        if self._service.process == process:
+            service = find_or_start(self._directory, workers=self._workers)
+            if service.process == process:
+                return False
+            assert service.url is not None
+            self.access_token = read_token(self._directory)
+            # The old one stays open: another thread may use it just now, and will come here too.
+            client = RuntimeClient(service.url, self.access_token)
+            self._session = client._session  # noqa: SLF001 - of the class that this one is based on
+            self._service = service
+        return True
+
+
+class LocalStreams:
+    """The streams of the service that a `LocalClient` speaks with. Thread-safe."""
+
+    traits: ServiceTraits
+
+    def __init__(self, client: LocalClient) -> None:
+        self._client = client
+        self.traits = self._streams().traits
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+        """See `RuntimeWebsocketClient.stream`."""
+        return self._streams().stream(job_id, command)
+
+    def _streams(self) -> RuntimeWebsocketClient:
+        url, token = self._client.url, self._client.access_token
+        return RuntimeWebsocketClient(url, token, resume=Resume.OFFSET.value)

@@ -1,30 +1,27 @@
-"""Starts the local service as a process of the caller's, and ends it."""
+"""A local service of one's own: with a directory of its own, ending with who started it."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import json
 import os
-import secrets
-import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
+from pathlib import Path
 from typing import IO, Self
 
 from adapters.closing import Closing
+from adapters.local.daemon import await_url, require_extra
+from adapters.local.directory import read_token
 from runtime_core.errors import ServiceError
 
 _CLOSE_TIMEOUT = 5.0
-_TAIL_BYTES = 4000
 
 
 class LocalServiceProcess(Closing):
-    """A local service that lives as long as it is wanted.
+    """A local service that lives as long as it is wanted: for tests, and for trying things.
 
     Make one with `start`, end it with `close` or a ``with`` block. If neither happens, it ends by
     itself when this process does, however that ends: it watches a pipe of ours. (A forked child
@@ -36,53 +33,61 @@ class LocalServiceProcess(Closing):
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        stderr: IO[bytes],
+        resources: contextlib.ExitStack,
+        data: Path,
         url: str,
         access_token: str,
     ) -> None:
         self._process = process
-        self._stderr = stderr
+        self._resources = resources
         self._lock = threading.Lock()
+        self.data = data
+        """Its data directory."""
         self.url = url
         """Where it listens, for instance ``http://127.0.0.1:41234``."""
         self.access_token = access_token
         """What it wants to see in ``X-Access-Token``; never written to a log or a command line."""
 
     @classmethod
-    def start(cls, workers: int | None = None, start_timeout: float = 30.0) -> Self:
+    def start(
+        cls,
+        workers: int | None = None,
+        start_timeout: float = 30.0,
+        data: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Start a service and return when it listens.
 
         Args:
             workers: How many jobs run at a time; None for one for each core.
             start_timeout: The seconds that it has to come up.
+            data: Its data directory, which stays; None for one that is removed with it.
 
         Raises:
-            ServiceError: if it does not come up, with what it wrote to stderr; or if the extra
-                `local` is not installed.
+            ServiceError: if it does not come up, with what it wrote to stderr; if another service
+                has the directory; or if the extra `local` is not installed.
         """
-        _require_extra()
-        token = secrets.token_urlsafe(32)
-        # -P: a file of the caller's working directory must not stand in for a library.
-        command = [sys.executable, "-P", "-m", "adapters.local.server"]
-        if workers is not None:
-            command += ["--workers", str(workers)]
-        stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the service
-        try:
+        require_extra()
+        with contextlib.ExitStack() as resources:
+            if data is None:
+                data = resources.enter_context(
+                    tempfile.TemporaryDirectory(prefix="runtime-core-", ignore_cleanup_errors=True)
+                )
+            directory = Path(data).absolute()
+            stderr = resources.enter_context(tempfile.TemporaryFile())
+            command = ["--data", str(directory), "--lifeline"]
+            if workers is not None:
+                command += ["--workers", str(workers)]
             process = _spawn(command, stderr)
             try:
-                url = _hand_over(process, token, start_timeout)
+                url = await_url(process, stderr, start_timeout)
+                token = read_token(directory)
             except BaseException:
                 _end(process, 1.0)
                 raise
-        except _NotReadyError as error:
-            with stderr:
-                raise ServiceError(
-                    f"The local service {error}. It wrote: {_tail(stderr)}"
-                ) from error
-        except BaseException:
-            stderr.close()
-            raise
-        return cls(process, stderr, url, token)
+            if url is None:
+                _end(process, 1.0)
+                raise ServiceError(f"Another local service runs in {directory}.")
+            return cls(process, resources.pop_all(), directory, url, token)
 
     @property
     def pid(self) -> int:
@@ -91,36 +96,24 @@ class LocalServiceProcess(Closing):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the service is gone, and its jobs with it: closed, killed or crashed."""
+        """Whether the service is gone: closed, killed or crashed."""
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """End the service and all its jobs; returns when it is gone, at most about 5 s later."""
+        """End the service and what runs; returns when it is gone, at most about 5 s later."""
         with self._lock:
             _end(self._process, _CLOSE_TIMEOUT)
-            self._stderr.close()
+            self._resources.close()
 
     def __repr__(self) -> str:
         return f"<LocalServiceProcess {self.url} pid={self.pid}>"
 
 
-class _NotReadyError(Exception):
-    """The service did not come up; the message goes on after its name."""
-
-
-def _require_extra() -> None:
-    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ServiceError(
-            f"The local service needs {' and '.join(missing)}: "
-            "install them with `pip install 'runtime-core[local]'`."
-        )
-
-
-def _spawn(command: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(arguments: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-            command,
+            # -P: a file of the caller's working directory must not stand in for a library.
+            [sys.executable, "-P", "-m", "adapters.local.server", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -128,37 +121,7 @@ def _spawn(command: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
             start_new_session=True,
         )
     except OSError as error:
-        raise _NotReadyError(f"could not be started: {error}") from error
-
-
-def _hand_over(process: subprocess.Popen[bytes], token: str, timeout: float) -> str:
-    """Give the token, take the address."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(f"{token}\n".encode())
-    except BrokenPipeError as error:
-        raise _NotReadyError("ended while it started") from error
-    line = _read_line(process.stdout, timeout)
-    try:
-        return str(json.loads(line)["url"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _NotReadyError(f"said {line[:200]!r} instead of its address") from error
-
-
-def _read_line(stream: IO[bytes], timeout: float) -> bytes:
-    deadline = time.monotonic() + timeout
-    line = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise _NotReadyError(f"did not come up within {timeout:g} s")
-            part = os.read(stream.fileno(), 4096)
-            if not part:
-                raise _NotReadyError("ended while it started")
-            line += part
-    return line
+        raise ServiceError(f"The local service could not be started: {error}.") from error
 
 
 def _end(process: subprocess.Popen[bytes], timeout: float) -> None:
@@ -175,9 +138,3 @@ def _end(process: subprocess.Popen[bytes], timeout: float) -> None:
         process.wait()
     if process.stdout is not None:
         process.stdout.close()
-
-
-def _tail(stderr: IO[bytes]) -> str:
-    size = stderr.seek(0, os.SEEK_END)
-    stderr.seek(max(0, size - _TAIL_BYTES))
-    return stderr.read().decode(errors="replace").strip() or "nothing"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,7 +18,13 @@ from pathlib import Path
 
 from adapters.local import host
 from adapters.local.frames import BrokenReportError, FrameReader
-from adapters.local.jobs import Job, JobStatus
+from adapters.local.processes import identity_of
+from adapters.local.records import Job, JobStatus
+from adapters.local.store import Store
+from adapters.local.watchers import Watchers
+
+JOB_VARIABLE = "RUNTIME_CORE_JOB"
+"""The environment variable in which a program finds the id of its job."""
 
 GRACE = 3.0
 """The seconds that a process group has between SIGTERM and SIGKILL, and a process to exit in after
@@ -25,23 +33,48 @@ its main() has returned."""
 # More than a pipe holds (at most 1 MiB on Linux), so that one read empties it.
 _READ_SIZE = 1 << 20
 
+# Output is stored after that many seconds, or from that many bytes on: a program may print a
+# thousand lines a second.
+_LOG_DELAY = 0.1
+_LOG_BYTES = 1 << 18
+
+# Seconds after which the end of a job is stored again, when that failed.
+_STORE_DELAY = 1.0
+
+_log = logging.getLogger(__name__)
+
 
 class ProgramRun:
     """The process of one job, from its start until nothing of it is left.
 
     Call `start` once; `on_end` is called once after that, when the process group is gone, its
-    output is read and the job has its final status. Belongs to the event loop's thread.
+    output is read and the job's final status is stored. Belongs to the event loop's thread.
+
+    Everything is stored before anyone is told: what a reader has seen is there after any crash.
     """
 
-    def __init__(self, job: Job, directory: Path, on_end: Callable[[ProgramRun], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        directory: Path,
+        watchers: Watchers,
+        on_end: Callable[[ProgramRun], None],
+    ) -> None:
         self.job = job
+        self._store = store
         self._directory = directory
+        self._watchers = watchers
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._frames = FrameReader()
         self._timers: list[asyncio.TimerHandle] = []
         self._outcome: tuple[JobStatus, str] | None = None
         self._stopped: tuple[JobStatus, str | None] | None = None
+        self._published = 0
+        self._printed = bytearray()
+        self._logged = 0
+        self._log_timer: asyncio.TimerHandle | None = None
         self._pid = 0
         self._report = -1
         self._output = -1
@@ -51,7 +84,9 @@ class ProgramRun:
 
         Raises:
             OSError: if the machine does not allow one more; nothing is left behind.
+            sqlite3.Error: if it cannot be stored that the job runs; nothing is left behind either.
         """
+        order = self._order()
         self._directory.mkdir(mode=0o700)
         try:
             process = self._spawn()
@@ -59,15 +94,21 @@ class ProgramRun:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
         self._pid = process.pid
-        self.job.status = JobStatus.RUNNING
+        try:
+            # Before it has its order: no process ever runs a program that the store does not know.
+            self.job = self._store.start_job(self.job, identity_of(process.pid))
+        except sqlite3.Error:
+            self._undo(process)
+            raise
+        self._watchers.wake(self.job.id)
         self._loop.add_reader(self._report, self._read_report)
         self._loop.add_reader(self._output, self._read_output)
-        cost = self.job.program.cost
+        cost = self.job.cost
         too_long = f"The program ran longer than its {cost} s and was ended."
         self._timers.append(
             self._loop.call_later(cost, self.stop, JobStatus.RAN_TOO_LONG, too_long)
         )
-        threading.Thread(target=self._attend, args=(process,), daemon=True).start()
+        threading.Thread(target=self._attend, args=(process, order), daemon=True).start()
 
     def stop(self, status: JobStatus, result: str | None = None) -> None:
         """End the process group: SIGTERM now, SIGKILL after the grace. The first reason counts.
@@ -80,7 +121,8 @@ class ProgramRun:
             self._timers.append(self._loop.call_later(GRACE, self._signal, signal.SIGKILL))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        (self._directory / host.PROGRAM_FILE).write_bytes(self.job.program.source)
+        source = self._store.source(self.job.source)
+        (self._directory / host.PROGRAM_FILE).write_bytes(source)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             self._report, report = os.pipe()
             ours.callback(os.close, self._report)
@@ -90,12 +132,13 @@ class ProgramRun:
             theirs.callback(os.close, output)
             # -P: no directory of ours before the standard library's.
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own file
-                [sys.executable, "-P", host.__file__, str(report)],
+                [self.job.python or sys.executable, "-P", host.__file__, str(report)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 pass_fds=(report,),
                 cwd=self._directory,
+                env={**os.environ, JOB_VARIABLE: self.job.id},
                 start_new_session=True,
             )
             ours.pop_all()
@@ -103,16 +146,26 @@ class ProgramRun:
         os.set_blocking(self._output, False)
         return process
 
-    def _attend(self, process: subprocess.Popen[bytes]) -> None:
+    def _undo(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process that has not got its order."""
+        process.kill()
+        process.communicate()
+        os.close(self._report)
+        os.close(self._output)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _order(self) -> bytes:
+        params = self._store.params(self.job)
+        order = {
+            "backend": self.job.backend,
+            "params": params.decode(),
+            "log_level": self.job.log_level,
+        }
+        return json.dumps(order).encode()
+
+    def _attend(self, process: subprocess.Popen[bytes], order: bytes) -> None:
         """Give the process its order, await its end, clear away. In a thread of its own."""
         assert process.stdin is not None
-        order = json.dumps(
-            {
-                "backend": self.job.backend,
-                "params": self.job.params,
-                "log_level": self.job.log_level,
-            }
-        ).encode()
         with contextlib.suppress(OSError):  # it may die before it has read everything
             process.stdin.write(host.LENGTH.pack(len(order)) + order)
             process.stdin.flush()
@@ -149,7 +202,19 @@ class ProgramRun:
         except BrokenReportError as error:
             self.stop(JobStatus.FAILED, str(error))
         if texts:
-            self.job.publish(texts)
+            self._publish(texts)
+
+    def _publish(self, texts: list[str]) -> None:
+        # Whoever sees an interim result finds in the logs what was printed before it.
+        self._read_output()
+        self._store_output()
+        try:
+            self._store.publish(self.job, self._published, texts)
+        except (sqlite3.Error, OSError) as error:
+            self.stop(JobStatus.FAILED, f"An interim result could not be stored: {error}.")
+        else:
+            self._published += len(texts)
+            self._watchers.wake(self.job.id)
 
     def _finished(self, kind: bytes, text: str) -> None:
         status = JobStatus.COMPLETED if kind == host.RESULT else JobStatus.FAILED
@@ -158,7 +223,24 @@ class ProgramRun:
         self._timers.append(self._loop.call_later(GRACE, self._signal, signal.SIGKILL))
 
     def _read_output(self) -> None:
-        self.job.logs.append(self._read(self._output))
+        self._printed += self._read(self._output)
+        if len(self._printed) >= _LOG_BYTES:
+            self._store_output()
+        elif self._printed and self._log_timer is None:
+            self._log_timer = self._loop.call_later(_LOG_DELAY, self._store_output)
+
+    def _store_output(self) -> None:
+        if self._log_timer is not None:
+            self._log_timer.cancel()
+            self._log_timer = None
+        if not self._printed:
+            return
+        data, self._printed = bytes(self._printed), bytearray()
+        try:
+            self._store.log(self.job, self._logged, data)
+        except (sqlite3.Error, OSError):
+            _log.exception("output of job %s could not be stored and is lost", self.job.id)
+        self._logged += len(data)
 
     def _read(self, fd: int) -> bytes:
         try:
@@ -178,8 +260,18 @@ class ProgramRun:
         for fd in (self._report, self._output):
             self._loop.remove_reader(fd)
             os.close(fd)
-        status, result = self._outcome or self._stopped or (JobStatus.FAILED, _death(returncode))
-        self.job.end(status, result)
+        self._store_output()
+        self._end(*(self._outcome or self._stopped or (JobStatus.FAILED, _death(returncode))))
+
+    def _end(self, status: JobStatus, result: str | None) -> None:
+        try:
+            self._store.end_job(self.job, status, result)
+        except (sqlite3.Error, OSError):
+            # Its end is not lost as long as we are there: the disk may have room again.
+            _log.exception("the end of job %s could not be stored; trying again", self.job.id)
+            self._loop.call_later(_STORE_DELAY, self._end, status, result)
+            return
+        self._watchers.wake(self.job.id)
         self._on_end(self)
 
 
@@ -193,4 +285,5 @@ def _death(returncode: int) -> str:
         name = f" ({signal.Signals(-returncode).name})"
     except ValueError:
         name = ""
-    return f"The program's process was ended by signal {-returncode}{name}."
+    usual = " Running out of memory is a usual reason." if returncode == -signal.SIGKILL else ""
+    return f"The program's process was ended by signal {-returncode}{name}.{usual}"

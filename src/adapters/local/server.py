@@ -1,8 +1,9 @@
-"""The service's process: ``python -P -m adapters.local.server [--workers N] [--port N]``.
+"""The service's process: ``python -P -m adapters.local.server --data DIRECTORY ...``.
 
-It reads the access token from the first line of stdin, and writes one line of JSON to stdout when
-it listens: ``{"url": ..., "port": ...}``. It ends, and all its jobs with it, when stdin ends, or at
-SIGTERM or SIGINT: whoever started it holds the other end of stdin, and need not be alive to end it.
+It writes one line of JSON to stdout: ``{"url": ...}`` when it listens, ``{"taken": true}`` if
+another service has the directory, ``{"error": ...}`` if it cannot start. It ends at SIGTERM or
+SIGINT, with ``--lifeline`` when its stdin ends, and with ``--idle`` after that many seconds without
+a connection and without an unfinished job. What runs then is ended, what is queued is kept.
 """
 
 from __future__ import annotations
@@ -11,16 +12,26 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
 
+import attrs
 import uvicorn
 
 from adapters.local.app import create_app
+from adapters.local.directory import keep_token, make_private
+from adapters.local.gate import Gate
+from adapters.local.lock import ServiceLock
+from adapters.local.retention import Retention, RetentionRule
+from adapters.local.store import Store
 from adapters.local.supervisor import Supervisor
+from runtime_core.errors import ServiceError
 
 PING_INTERVAL = 20.0
 """The seconds between two pings on a stream: what is silent for a minute gets dropped."""
@@ -29,48 +40,175 @@ KEEP_ALIVE = 300
 """The seconds that an idle connection stays open: longer than any sensible interval of polls, so
 that a request does not meet a connection that is just being closed."""
 
+# Between two looks at whether the service is idle, and how long who has just read the lock file
+# has to connect.
+_LOOK = 0.5
+
+_HOUR = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class ServiceOptions:
+    """What a service is told at its start."""
+
+    data: Path
+    """The data directory."""
+    workers: int
+    """How many jobs run at a time."""
+    host: str = "127.0.0.1"
+    """The address or name to listen at."""
+    port: int = 0
+    """The port to listen at; 0 for the last one, if it is free, or any."""
+    token: str | None = attrs.field(default=None, repr=False)
+    """The access token; None for the one in the data directory."""
+    idle: float | None = None
+    """The seconds after which it ends when nobody needs it; None for never."""
+    rule: RetentionRule = attrs.field(factory=RetentionRule)
+    """How long jobs are kept."""
+
+
+class TakenError(Exception):
+    """Another service has the data directory."""
+
+
+async def serve(
+    options: ServiceOptions, listening: Callable[[str], None], stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set, or nobody needs the service; call `listening` with its URL.
+
+    Raises:
+        TakenError: if another service has the data directory.
+        ServiceError: if the directory or the store in it cannot be used.
+        OSError: if it cannot listen where it should.
+    """
+    make_private(options.data)
+    lock = ServiceLock.take(options.data)
+    if lock is None:
+        raise TakenError
+    with lock, Store.open(options.data) as store:
+        token = keep_token(options.data, options.token)
+        listener = _listen(options.host, options.port, lock.port)
+        supervisor = Supervisor(store, options.data, options.workers)
+        retention = Retention(store, supervisor.watchers, options.rule)
+        supervisor.open()
+        port = listener.getsockname()[1]
+        app = create_app(store, supervisor, retention)
+        server = _Server(_config(Gate(app, token, port)))
+        url = f"http://{_reachable(options.host)}:{port}"
+
+        def announce() -> None:
+            lock.announce(url, port, version("runtime-core"))
+
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.serve([listener]))
+            pruning = tasks.create_task(_prune_hourly(retention))
+            await server.listening.wait()
+            announce()
+            listening(url)
+            await _ended(options.idle, stop, supervisor, server, lock, announce)
+            lock.withdraw()
+            pruning.cancel()
+            # The jobs first: those who read their streams hear of the end.
+            await supervisor.close()
+            server.should_exit = True
+            await serving
+
+
+async def _ended(
+    idle: float | None,
+    stop: asyncio.Event,
+    supervisor: Supervisor,
+    server: _Server,
+    lock: ServiceLock,
+    announce: Callable[[], None],
+) -> None:
+    """Return when the service is to end."""
+    if idle is None:
+        await stop.wait()
+        return
+
+    def is_needed() -> bool:
+        return supervisor.is_busy or server.has_connections
+
+    loop = asyncio.get_running_loop()
+    needed = loop.time()
+    while not stop.is_set():
+        if is_needed():
+            needed = loop.time()
+        elif loop.time() - needed >= idle:
+            # Who has read where we are may be about to connect: nobody else comes any more.
+            lock.withdraw()
+            await asyncio.sleep(_LOOK)
+            if not is_needed():
+                return
+            announce()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(_LOOK, idle))
+
+
+async def _prune_hourly(retention: Retention) -> None:
+    while True:
+        try:
+            await retention.prune(retention.rule)
+        except Exception:  # whatever it is, the service goes on
+            _log.exception("what is too old could not be removed")
+        await asyncio.sleep(_HOUR)
+
 
 class _Server(uvicorn.Server):
     """Says when it listens, and leaves signals to `serve`."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @property
+    def has_connections(self) -> bool:
+        """Whether anybody is connected."""
+        return bool(self.server_state.connections)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        assert sockets is not None
-        port = sockets[0].getsockname()[1]
-        print(json.dumps({"url": f"http://127.0.0.1:{port}", "port": port}), flush=True)  # noqa: T201
+        self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def serve(token: str, workers: int, port: int = 0) -> None:
-    """Serve until stdin ends, or SIGTERM or SIGINT comes; end all jobs before returning."""
-    listener = _listen(port)
-    supervisor = Supervisor(workers)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(0, _watch_stdin, stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    app = create_app(supervisor, token, listener.getsockname()[1])
-    server = _Server(_config(app))
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.serve([listener]))
-        await stop.wait()
-        # The jobs first: those who read their streams hear of the end.
-        await supervisor.close()
-        server.should_exit = True
-
-
-def _listen(port: int) -> socket.socket:
-    # With the protocol said, which socket.create_server leaves out: only then asyncio turns Nagle's
-    # algorithm off, and an answer of two writes would wait 40 ms for a delayed acknowledgement.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(128)
+def _listen(host: str, port: int, last_port: int) -> socket.socket:
+    """Listen at `port`, or else at the last service's, so that its clients find this one."""
+    if port == 0 and last_port != 0:
+        with contextlib.suppress(OSError):
+            return _listen(host, last_port, 0)
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        # With the protocol said, which socket.create_server leaves out: only then asyncio turns
+        # Nagle's algorithm off, and an answer of two writes would wait 40 ms for a delayed
+        # acknowledgement.
+        host,
+        port,
+        type=socket.SOCK_STREAM,
+        proto=socket.IPPROTO_TCP,
+        flags=socket.AI_PASSIVE,
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except BaseException:
+        listener.close()
+        raise
     return listener
+
+
+def _reachable(host: str) -> str:
+    """Give the host part of the URL by which this machine reaches what listens at `host`."""
+    loopback = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
+    host = loopback.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 def _config(app: object) -> uvicorn.Config:
@@ -95,36 +233,58 @@ def _config(app: object) -> uvicorn.Config:
     )
 
 
-def _watch_stdin(stop: asyncio.Event) -> None:
-    if not os.read(0, 4096):
-        asyncio.get_running_loop().remove_reader(0)
-        stop.set()
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at SIGTERM and SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-def _read_token() -> str:
-    # Not through sys.stdin, whose buffer would swallow what follows.
-    line = bytearray()
-    while len(line) < 4096:
-        byte = os.read(0, 1)
-        if byte in (b"", b"\n"):
-            break
-        line += byte
-    return line.decode("ascii").strip()
+def _stop_with_stdin(stop: asyncio.Event) -> None:
+    def look() -> None:
+        if not os.read(0, 4096):
+            asyncio.get_running_loop().remove_reader(0)
+            stop.set()
+
+    asyncio.get_running_loop().add_reader(0, look)
+
+
+def _say(**what: object) -> None:
+    """Write the one line, and close stdout: who waits for the line waits no longer."""
+    os.write(1, json.dumps(what).encode() + b"\n")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+async def _main(options: ServiceOptions, *, lifeline: bool) -> int:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    if lifeline:
+        _stop_with_stdin(stop)
+    try:
+        await serve(options, lambda url: _say(url=url), stop)
+    except TakenError:
+        _say(taken=True)
+    except (ServiceError, OSError) as error:
+        _say(error=str(error))
+        return 1
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the service; give the exit code."""
     parser = argparse.ArgumentParser(prog="adapters.local.server", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--idle", type=float)
+    parser.add_argument("--lifeline", action="store_true")
     options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     if options.workers < 1:
-        parser.error("--workers must be 1 or more")
-    token = _read_token()
-    if not token:
-        parser.error("the first line of stdin must be the access token")
-    asyncio.run(serve(token, options.workers, options.port))
-    return 0
+        _say(error="workers must be 1 or more.")
+        return 2
+    service = ServiceOptions(options.data, options.workers, idle=options.idle)
+    return asyncio.run(_main(service, lifeline=options.lifeline))
 
 
 if __name__ == "__main__":

@@ -3,66 +3,105 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections import deque
+import logging
+import shutil
+import sqlite3
 from pathlib import Path
 
-from adapters.local.jobs import Job, JobStatus
+from adapters.local.directory import WORK
+from adapters.local.processes import kill_group
+from adapters.local.records import Job, JobStatus
 from adapters.local.runner import ProgramRun
+from adapters.local.store import Store
+from adapters.local.watchers import Watchers
+
+LOST = (
+    "The service ended while the job ran, so its program was ended too and its result is lost. "
+    "Submit it again."
+)
+"""Why a job has failed that a service which was killed had left running."""
+
+STOPPED = "The service was stopped while the job ran, and the program with it. Submit it again."
+"""Why a job has failed that ran when its service was asked to end."""
+
+_log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Runs jobs. Belongs to the event loop's thread; `close` it, or processes stay."""
+    """Runs the jobs of a store. Belongs to the event loop's thread.
 
-    def __init__(self, workers: int) -> None:
+    `open` it before anything else; `close` it, or processes stay. What waits in the queue then is
+    run by the next service that opens the store.
+    """
+
+    def __init__(self, store: Store, directory: Path, workers: int) -> None:
+        self._store = store
         self._workers = workers
-        self._queue: deque[Job] = deque()
         self._runs: dict[str, ProgramRun] = {}
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._loop = asyncio.get_running_loop()
-        self._root = tempfile.TemporaryDirectory(prefix="runtime-core-", ignore_cleanup_errors=True)
+        self._root = directory / WORK
+        self.watchers = Watchers()
+        """Who waits for changes of jobs."""
+
+    def open(self) -> None:
+        """End what a killed service left, and go on with its queue."""
+        for job in self._store.running():
+            if job.process is not None:
+                kill_group(job.process)
+            self._store.end_job(job, JobStatus.FAILED, LOST)
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._root.mkdir(mode=0o700, exist_ok=True)
+        self._fill()
 
     @property
     def closing(self) -> bool:
         """Whether no job is taken any more."""
         return self._closing
 
-    def submit(self, job: Job) -> None:
-        """Take a job; it starts at once if a worker is free."""
-        self._queue.append(job)
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job runs; one that waits runs as soon as there is a worker."""
+        return bool(self._runs)
+
+    def submitted(self) -> None:
+        """Say that a job was added to the store; it starts at once if a worker is free."""
         self._fill()
 
     def cancel(self, job: Job) -> None:
-        """Take a job out of the queue, or end its process group; a final one stays as it is.
+        """End a job that is not final: take it out of the queue, or end its process group.
 
         A running job is Cancelled when its processes are gone, not before.
         """
-        if job.status is JobStatus.QUEUED:
-            self._queue.remove(job)
-            job.end(JobStatus.CANCELLED)
-        elif job.id in self._runs:
-            self._runs[job.id].stop(JobStatus.CANCELLED)
+        run = self._runs.get(job.id)
+        if run is not None:
+            run.stop(JobStatus.CANCELLED)
+        elif job.status is JobStatus.QUEUED:
+            self._store.end_job(job, JobStatus.CANCELLED)
+            self.watchers.wake(job.id)
 
     async def close(self) -> None:
-        """Cancel everything and return when no process is left."""
+        """End what runs, leave what waits, and return when no process is left."""
         self._closing = True
-        for job in list(self._queue):
-            self.cancel(job)
         for run in self._runs.values():
-            run.stop(JobStatus.CANCELLED)
+            run.stop(JobStatus.FAILED, STOPPED)
         await self._idle.wait()
-        self._root.cleanup()
+        shutil.rmtree(self._root, ignore_errors=True)
 
     def _fill(self) -> None:
-        while self._queue and len(self._runs) < self._workers:
-            job = self._queue.popleft()
-            run = ProgramRun(job, Path(self._root.name) / job.id, self._run_ended)
+        while not self._closing and len(self._runs) < self._workers:
+            job = self._store.next_queued()
+            if job is None:
+                return
+            run = ProgramRun(job, self._store, self._root / job.id, self.watchers, self._run_ended)
             try:
                 run.start()
             except OSError as error:
-                job.end(JobStatus.FAILED, f"The program's process could not be started: {error}")
+                why = f"The program's process could not be started: {error}"
+                self._store.end_job(job, JobStatus.FAILED, why)
+                self.watchers.wake(job.id)
             else:
                 self._runs[job.id] = run
                 self._idle.clear()
@@ -72,4 +111,11 @@ class Supervisor:
         if not self._runs:
             self._idle.set()
         # After the readers of this job, which are woken already: a start takes milliseconds.
-        self._loop.call_soon(self._fill)
+        self._loop.call_soon(self._fill_or_log)
+
+    def _fill_or_log(self) -> None:
+        try:
+            self._fill()
+        except sqlite3.Error:
+            # A full disk, most likely. The next submission or end of a job tries again.
+            _log.exception("the next job could not be started")

@@ -1,0 +1,66 @@
+"""One reader of one job's stream: what there is, what comes, the close."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from starlette.websockets import WebSocket
+
+from adapters.local.records import Job
+from adapters.local.store import Store
+from adapters.local.texts import Kind
+from adapters.local.watchers import Watchers
+
+# How many messages one reader gets before the others have their turn, and are held for it.
+_BURST = 64
+
+
+async def send_stream(
+    websocket: WebSocket, store: Store, watchers: Watchers, job: Job, after: int
+) -> None:
+    """Send the acknowledgement, the interim results after the first `after`, and close with 1000.
+
+    It ends when the job has ended, or the reader has left.
+    """
+    await websocket.accept()
+    # The receiver hears of a reader that leaves while there is nothing to send.
+    sender = asyncio.create_task(_send(websocket, store, watchers, job, after))
+    receiver = asyncio.create_task(_ignore_messages(websocket))
+    try:
+        await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sender.cancel()
+        receiver.cancel()
+        await asyncio.gather(sender, receiver, return_exceptions=True)
+
+
+async def _send(
+    websocket: WebSocket, store: Store, watchers: Watchers, job: Job, position: int
+) -> None:
+    await websocket.send_text(json.dumps({"type": "acknowledgement", "job_id": job.id}))
+    with watchers.watching(job.id) as changed:
+        while True:
+            changed.clear()
+            # First whether it has ended, then what there is: nothing comes after the end.
+            last = store.job(job.id)
+            while burst := list(store.texts.read(job, Kind.INTERIM, position, _BURST)):
+                for number, text in burst:
+                    await websocket.send_text(await _loaded(text))
+                    position = number + 1
+                await asyncio.sleep(0)  # sending does not wait while the socket takes everything
+            if last is None or last.status.is_final:
+                break
+            await changed.wait()
+    await websocket.close(1000)
+
+
+async def _loaded(text: bytes | Path) -> str:
+    data = text if isinstance(text, bytes) else await asyncio.to_thread(text.read_bytes)
+    return data.decode()
+
+
+async def _ignore_messages(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
