@@ -301,8 +301,8 @@ for count in range(1, len(parts) + 1):
             sys.modules[whole].__path__ = spec.submodule_search_locations
 else:
     answer["origin"] = spec.origin
-    if spec.origin in ("built-in", "frozen"):
-        answer["source"] = ""
+    if spec.loader is None or spec.origin in ("built-in", "frozen"):
+        answer["source"] = ""  # nothing is in a bare folder, and no main in Python's own
     elif hasattr(spec.loader, "get_source"):
         try:
             answer["source"] = spec.loader.get_source(name)
@@ -333,10 +333,11 @@ def _read_module(name: str) -> bytes:
     if "problem" in found:
         raise UsageError(f"The module {name!r} cannot be read: {found['problem']}.")
     source = found.get("source")
-    path = found.get("origin") or name
+    origin = found.get("origin")
     # Without source (an extension module) it is seen when it runs.
-    if source is not None and not _assigned(source, path, "main", "__getattr__"):
-        raise UsageError(f"The module {name!r} ({path}) has no main: {_NEEDS_MAIN}.")
+    if source is not None and not _assigned(source, origin or name, "main", "__getattr__"):
+        where = f" ({origin})" if origin else ""
+        raise UsageError(f"The module {name!r}{where} has no main: {_NEEDS_MAIN}.")
     return _import_line(name)
 
 
