@@ -5,7 +5,8 @@ program needs, and every job pays for what is imported here.
 
 What it is given:
 
-- the working directory, private to the job, with the program as ``program.py``;
+- the working directory, private to the job, with the program as the one file that `program_file`
+  names: ``program.py``, or the archive of a folder, which is unpacked there;
 - the number of a file descriptor as its only argument: the report pipe;
 - on stdin an order, a JSON object with ``backend``, ``params`` and ``log_level``, after its length.
   Then stdin stays open, and its end means that the service is gone.
@@ -17,17 +18,23 @@ service keeps as the job's logs.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import fcntl
 import json
 import os
 import signal
+import stat
 import struct
 import sys
 import threading
 import types
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import zipfile
 
 HEADER = struct.Struct(">cQ")
 """The head of a frame: its kind, and the length in bytes of the text that follows."""
@@ -45,7 +52,23 @@ FAILURE = b"F"
 """The kind of the frame that says why there is no result."""
 
 PROGRAM_FILE = "program.py"
-"""The name of the program's file in the working directory."""
+"""The name in the working directory of a program that is one file."""
+
+ARCHIVE_FILE = "program.zip"
+"""The name in the working directory of a program that is a packed folder; gone once unpacked."""
+
+MAX_UNPACKED_BYTES = 512 * 1024 * 1024
+"""The most that the files of an archive may have together."""
+
+MAX_UNPACKED_ENTRIES = 20_000
+"""The most files and folders in an archive."""
+
+
+def program_file(source: bytes) -> str:
+    """Give the name under which a program is to be put into the working directory."""
+    # The two beginnings of a zip archive, with and without entries; of Python neither is.
+    packed = source.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+    return ARCHIVE_FILE if packed else PROGRAM_FILE
 
 
 class Backend:
@@ -123,22 +146,24 @@ def main() -> None:
 def _run(
     order: dict[str, Any], messenger: UserMessenger, decode: Callable[[str], Any]
 ) -> tuple[bytes, bytes]:
+    folder = os.getcwd()  # now, as the program may go elsewhere
     try:
-        value = _call_main(order, messenger, decode)
+        value = _call_main(folder, order, messenger, decode)
     except UnrunnableError as error:
         return FAILURE, str(error).encode(errors="backslashreplace")
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: there is no result
-        return FAILURE, _describe(error).encode(errors="backslashreplace")
+        return FAILURE, _describe(error, folder).encode(errors="backslashreplace")
     try:
         return RESULT, messenger.result_text(value).encode()
     except Exception as error:
-        return FAILURE, f"The result cannot be encoded: {error}".encode(errors="backslashreplace")
+        why = str(error) or type(error).__name__  # a MemoryError has nothing to say
+        return FAILURE, f"The result cannot be encoded: {why}".encode(errors="backslashreplace")
 
 
 def _call_main(
-    order: dict[str, Any], messenger: UserMessenger, decode: Callable[[str], Any]
+    folder: str, order: dict[str, Any], messenger: UserMessenger, decode: Callable[[str], Any]
 ) -> Any:
-    function = _load_program().__dict__.get("main")
+    function = _load_program(folder).__dict__.get("main")
     if not callable(function):
         raise UnrunnableError(
             "The program has no function main(backend, user_messenger, **inputs)."
@@ -158,22 +183,106 @@ def _call_main(
         raise
 
 
-def _load_program() -> types.ModuleType:
+def _load_program(folder: str) -> types.ModuleType:
+    try:
+        with open(PROGRAM_FILE, "rb") as file:
+            source = file.read()
+    except FileNotFoundError:
+        return _load_folder(folder)
     # A module that can be imported by its name: pickle and multiprocessing look functions up so.
     module = types.ModuleType("program")
     module.__file__ = os.path.abspath(PROGRAM_FILE)
     sys.modules["program"] = module
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, folder)
     sys.argv = [PROGRAM_FILE]
-    with open(PROGRAM_FILE, "rb") as file:
-        source = file.read()
     # dont_inherit: this file's own __future__ import is not the program's.
     exec(compile(source, PROGRAM_FILE, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
     return module
 
 
-def _describe(error: BaseException) -> str:
-    """Give the traceback as the program's author knows it: without the frames of ours."""
+def _load_folder(folder: str) -> types.ModuleType:
+    _unpack()
+    # While it is certain to be Python's: the folder may have modules of the same names.
+    import traceback  # noqa: F401
+
+    if not (os.path.exists("main.py") or os.path.exists(os.path.join("main", "__init__.py"))):
+        raise UnrunnableError("The program's folder has no main module: there is no file main.py.")
+    sys.path.insert(0, folder)
+    sys.argv = ["main.py"]
+    return __import__("main")  # unlike importlib's functions it adds no frames to a traceback
+
+
+def _unpack() -> None:
+    """Unpack the archive into the working directory, and remove it.
+
+    Raises:
+        UnrunnableError: if it is not what a packed folder is.
+    """
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(ARCHIVE_FILE) as archive:
+            os.unlink(ARCHIVE_FILE)  # a file of the folder may have this name
+            entries = archive.infolist()
+            _check_entries(entries)
+            for entry in entries:
+                _unpack_entry(archive, entry)
+    except UnrunnableError:
+        raise
+    except Exception as error:  # zipfile does not say what it raises of a broken archive
+        why = str(error) or type(error).__name__
+        raise UnrunnableError(f"The program's archive cannot be unpacked: {why}.") from error
+
+
+def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    if len(entries) > MAX_UNPACKED_ENTRIES:
+        raise UnrunnableError(
+            f"The program's archive has more than {MAX_UNPACKED_ENTRIES:,} files and folders."
+        )
+    # Nothing longer than it says of itself is read from an entry, so this holds whatever they say.
+    if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
+        raise UnrunnableError(
+            f"The program's archive has more than {MAX_UNPACKED_BYTES >> 20} MiB in its files."
+        )
+    names = set()
+    for entry in entries:
+        name = entry.filename.removesuffix("/")
+        why = None
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            why = "leads out of the folder"
+        elif stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            why = "is neither a file nor a folder"
+        elif entry.flag_bits & 0x1:
+            why = "is encrypted"
+        elif entry.compress_type not in (0, 8):  # stored, deflated
+            why = "is compressed in a way that is not used here"
+        elif name in names:
+            why = "is there twice"
+        if why is not None:
+            raise UnrunnableError(f"The program's archive is refused: {entry.filename!r} {why}.")
+        names.add(name)
+
+
+def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    if entry.filename.endswith("/"):
+        os.makedirs(entry.filename, exist_ok=True)
+        return
+    if folder := os.path.dirname(entry.filename):
+        os.makedirs(folder, exist_ok=True)
+    with archive.open(entry) as packed, open(entry.filename, "xb") as file:
+        while part := packed.read(1 << 20):
+            file.write(part)
+        if entry.external_attr >> 16 & stat.S_IXUSR:
+            os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) | stat.S_IXUSR)
+
+
+def _describe(error: BaseException, folder: str) -> str:
+    """Give the traceback as the program's author knows it.
+
+    Without the frames of ours, and with names of files as they are in the program's `folder`.
+    """
+    if isinstance(error, MemoryError):
+        _free(error)
     import traceback
 
     import runtime_core
@@ -184,9 +293,21 @@ def _describe(error: BaseException) -> str:
     while parts:
         part = parts.pop()
         part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(ours)]
+        for place in (*part.stack, part):  # a SyntaxError has a place of its own
+            if (name := getattr(place, "filename", None)) is not None:
+                place.filename = name.removeprefix(folder + os.sep)
         others = (part.__cause__, part.__context__, *(part.exceptions or ()))
         parts += [other for other in others if other is not None]
     return "".join(whole.format())
+
+
+def _free(error: BaseException) -> None:
+    """Let go of what the functions held that did not return: describing needs memory as well."""
+    place = error.__traceback__
+    while place is not None:
+        with contextlib.suppress(RuntimeError):  # a function that runs, as ours
+            place.tb_frame.clear()
+        place = place.tb_next
 
 
 def _take_order() -> dict[str, Any]:
@@ -215,6 +336,8 @@ def _set_up_streams(log_level: str | None) -> None:
         if isinstance(stream, TextIOWrapper):
             # By the line: the log is read while the job runs, and a process may die abruptly.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    # A crash in a C library says nothing else of where it was.
+    faulthandler.enable(file=2)
     if log_level is not None:
         import logging
 
