@@ -5,6 +5,8 @@ Start with `RuntimeService`: `RuntimeService.local()` runs programs on this mach
 `RuntimeJob`.
 """
 
+from typing import TYPE_CHECKING
+
 from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
@@ -15,6 +17,10 @@ from adapters.service import RuntimeService
 from adapters.transport import StreamEndpoint, StreamProtocol, Transport
 from adapters.websocket.client import RuntimeWebsocketClient
 
+if TYPE_CHECKING:
+    from adapters.local.process import LocalServiceProcess
+    from adapters.local.service import LocalRuntimeService
+
 __all__ = [
     "ApiClient",
     "BlockingDriver",
@@ -22,6 +28,8 @@ __all__ = [
     "Gap",
     "InterimCallback",
     "InterimResults",
+    "LocalRuntimeService",
+    "LocalServiceProcess",
     "RuntimeClient",
     "RuntimeJob",
     "RuntimeService",
@@ -32,3 +40,16 @@ __all__ = [
     "StreamSource",
     "Transport",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Who speaks with a service somewhere else does not pay for the one on this machine.
+    if name == "LocalRuntimeService":
+        from adapters.local.service import LocalRuntimeService
+
+        return LocalRuntimeService
+    if name == "LocalServiceProcess":
+        from adapters.local.process import LocalServiceProcess
+
+        return LocalServiceProcess
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

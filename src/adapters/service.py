@@ -12,6 +12,7 @@ from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
 from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
+from adapters.programs import read_source
 from adapters.services.ibm_legacy import as_promised, status_event
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
@@ -203,17 +204,21 @@ class RuntimeService(Closing):
     # ---- programs ------------------------------------------------------------------------------
 
     def upload_program(
-        self, data: str | os.PathLike[str], metadata: Mapping[str, Any] | str | os.PathLike[str]
+        self,
+        data: str | bytes | os.PathLike[str],
+        metadata: Mapping[str, Any] | str | os.PathLike[str],
     ) -> str:
         """Upload a program and give its id.
 
         Args:
-            data: the source, or the path of a file with it. Text with a line break is source.
+            data: the path of a Python file, or of a folder with a `main` module; the name of a
+                module, which must be there for the Python that runs the job; or the source itself:
+                bytes, or text with a line break.
             metadata: a dict, or the path of a JSON file, with `name` and, if wanted,
                 `description`, `max_execution_time` (seconds), `is_public` and `spec`.
 
         Raises:
-            UsageError: if the metadata lack a name, or a file cannot be read.
+            UsageError: if the metadata lack a name, a file cannot be read, or there is no `main`.
             TransportError: if the service did not take it (status 409: it has one of that name).
         """
         facts = dict(metadata) if isinstance(metadata, Mapping) else _read_metadata(metadata)
@@ -221,7 +226,7 @@ class RuntimeService(Closing):
             raise UsageError("the metadata of a program need a name: {'name': ..., ...}")
         answer = self._client.program_create(
             facts["name"],
-            _read_source(data),
+            read_source(data),
             max_execution_time=facts.get("max_execution_time", 3600),
             description=facts.get("description", ""),
             is_public=facts.get("is_public", False),
@@ -250,24 +255,15 @@ class RuntimeService(Closing):
         )
 
 
-def _read_source(data: str | os.PathLike[str]) -> str:
-    if isinstance(data, str) and "\n" in data:
-        return data
-    return _read_file(data, "the program")
-
-
 def _read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        facts = json.loads(_read_file(path, "the metadata"))
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the metadata cannot be read from {os.fspath(path)}: {error}") from error
+    try:
+        facts = json.loads(text)
     except ValueError as error:
         raise UsageError(f"the metadata in {os.fspath(path)} are not JSON: {error}") from error
     if not isinstance(facts, dict):
         raise UsageError(f"the metadata in {os.fspath(path)} must be a JSON object")
     return facts
-
-
-def _read_file(path: str | os.PathLike[str], what: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{what} cannot be read from {os.fspath(path)}: {error}") from error

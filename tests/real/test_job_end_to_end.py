@@ -584,7 +584,7 @@ def test_uploads_that_cannot_be_are_refused(service: OwnService, tmp_path: Path)
     assert caught.value.status_code == 400
     with pytest.raises(UsageError, match="need a name"):
         service.upload_program("x = 1\n", {"description": "d"})
-    with pytest.raises(UsageError, match="the program cannot be read"):
+    with pytest.raises(UsageError, match="There is no file or folder"):
         service.upload_program(tmp_path / "none.py", {"name": "n"})
     with pytest.raises(UsageError, match="the metadata cannot be read"):
         service.upload_program("x = 1\n", tmp_path / "none.json")

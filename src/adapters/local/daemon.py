@@ -60,6 +60,7 @@ def find_or_start(
                 f"{START_TIMEOUT:g} s."
             )
         if record is None:
+            require_extra()
             make_private(directory)
             _start(directory, workers, idle, deadline)
         else:
@@ -73,7 +74,8 @@ def require_extra() -> None:
     Raises:
         ServiceError: if it is not.
     """
-    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    needed = ("starlette", "uvicorn", "platformdirs")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ServiceError(
             f"The local service needs {' and '.join(missing)}: "
@@ -105,7 +107,6 @@ def await_url(process: subprocess.Popen[bytes], log: IO[bytes], timeout: float) 
 
 def _start(directory: Path, workers: int | None, idle: float, deadline: float) -> None:
     """Start a service and wait until it listens, or another one does."""
-    require_extra()
     command = [sys.executable, "-P", "-c", _DETACH, "--data", str(directory), "--idle", str(idle)]
     if workers is not None:
         command += ["--workers", str(workers)]

@@ -122,7 +122,7 @@ class ProgramRun:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         source = self._store.source(self.job.source)
-        (self._directory / host.PROGRAM_FILE).write_bytes(source)
+        (self._directory / host.program_file(source)).write_bytes(source)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             self._report, report = os.pipe()
             ours.callback(os.close, self._report)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from adapters.local.client import LocalClient, LocalStreams, Pruned, Storage
+from adapters.local.daemon import require_extra
 from adapters.local.directory import data_directory
 from adapters.service import RuntimeService
 from runtime_core.decoders import DecoderRegistry
@@ -23,6 +24,7 @@ class LocalRuntimeService(RuntimeService):
         workers: int | None = None,
         decoders: DecoderRegistry | None = None,
     ) -> None:
+        require_extra()
         directory = data_directory(data)
         client = LocalClient(directory, workers)
         self._set_up(client, LocalStreams(client), decoders)

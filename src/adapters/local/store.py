@@ -185,8 +185,9 @@ class Store(Closing):
             ).lastrowid
             assert key is not None
             job = attrs.evolve(job, key=key)
-            self.texts.put(job, Kind.PARAMS, 0, params.encode())
-        return job
+            data = params.encode()
+            self.texts.put(job, Kind.PARAMS, 0, data)
+        return attrs.evolve(job, size=len(data))
 
     def job(self, job_id: str) -> Job | None:
         """Find a job."""
