@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters.cli import main
-from adapters.cli.arguments import TOKEN_VARIABLE, parse, read_inputs
+from adapters.cli.arguments import COMMANDS, parse
+from adapters.cli.inputs import read_inputs
+from adapters.cli.options import TOKEN_VARIABLE, duration, size
 from adapters.cli.outcome import CommandError
+from adapters.cli.place import Place
 from adapters.cli.program import read_program
-from adapters.cli.text import brief, pairs, printable, progress
+from adapters.cli.text import brief, pairs, printable, progress, standing
+from adapters.cli.times import ago, lasting, sized
 
 MAIN = "def main(backend, user_messenger):\n    pass\n"
 
@@ -74,10 +79,22 @@ def test_a_wrong_input_gets_a_sentence(
     [
         ([], "say what to do"),
         (["walk"], "invalid choice: 'walk'"),
-        (["run"], "required: PROGRAM.py"),
+        (["run"], "required: PROGRAM"),
         (["run", "p.py", "--timeout", "0"], "a number of seconds greater than 0, not '0'"),
         (["run", "p.py", "--timeout", "nan"], "a number of seconds greater than 0, not 'nan'"),
         (["run", "p.py", "--token", "secret"], "--token is for a service at --url"),
+        (["run", "p.py", "--url", "u", "--data", "d"], "not allowed with argument --url"),
+        (["run", "p.py", "--max-time", "1.5"], "a whole number from 1 on, not '1.5'"),
+        (["run", "p.py", "--detach", "--timeout", "3"], "--timeout has no meaning with --detach"),
+        (["run", "p.py", "--tim", "3"], "unrecognized arguments: --tim"),
+        (["watch"], "required: JOB"),
+        (["jobs", "--limit", "0"], "a whole number from 1 on, not '0'"),
+        (["jobs", "--pending", "--finished"], "not allowed with argument --pending"),
+        (["prune", "--older-than", "7"], "an age like 90s, 30m, 12h, 7d or 2w, not '7'"),
+        (["prune", "--keep-size", "lots"], "a size like 500M, 2G or 0, not 'lots'"),
+        (["serve", "--port", "65536"], "a port from 0 to 65535, not '65536'"),
+        (["serve", "--keep-days", "-1"], "a number of days"),
+        (["completion", "tcsh"], "invalid choice: 'tcsh'"),
     ],
 )
 def test_wrong_arguments_get_a_sentence(
@@ -96,10 +113,21 @@ def test_the_token_is_the_option_or_the_environments_and_is_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, "from-environment")
-    options = parse(["run", "p.py", "--url", "http://localhost:1"])
-    assert options.token == "from-environment"
-    assert "from-environment" not in repr(options)
-    assert parse(["run", "p.py", "--url", "u", "--token", "given"]).token == "given"
+    place = Place.given(parse(["run", "p.py", "--url", "http://localhost:1"]))
+    assert place.token == "from-environment"
+    assert "from-environment" not in repr(place)
+    assert Place.given(parse(["jobs", "--url", "u", "--token", "given"])).token == "given"
+
+
+def test_the_way_back_holds_what_was_given_but_no_token() -> None:
+    def way_back(*options: str) -> str:
+        return Place.given(parse(["run", "p.py", *options])).command("watch", "j1")
+
+    assert way_back() == "runtime-core watch j1"
+    assert way_back("--data", "my jobs") == "runtime-core watch j1 --data 'my jobs'"
+    assert way_back("--url", "http://h:1", "--token", "t") == (
+        "runtime-core watch j1 --url http://h:1"
+    )
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
@@ -116,15 +144,26 @@ def test_the_help_says_where_a_token_is_safe(
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         main(["run", "--help"])
+    assert TOKEN_VARIABLE in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_fits_a_small_terminal(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
     said = capsys.readouterr().out
-    assert TOKEN_VARIABLE in said
+    assert COMMANDS[command].ABOUT in said
     assert max(map(len, said.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (None, "There is no file '.*p.py'"),
+        (None, "There is no file or folder '.*p.py'"),
         ("def main(:\n", "is not Python: .* in line 1"),
         ("\nreturn 1\n", "is not Python: 'return' outside function in line 2"),
         ("x = '\0'", "is not Python"),
@@ -141,7 +180,7 @@ def test_what_is_no_program_gets_a_sentence(
     if source is not None:
         file.write_bytes(source.encode() if isinstance(source, str) else source)
     with pytest.raises(CommandError, match=says):
-        read_program(file)
+        read_program(str(file))
     assert main(["run", str(file)]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("runtime-core: ")
@@ -149,9 +188,9 @@ def test_what_is_no_program_gets_a_sentence(
     assert said.out == ""
 
 
-def test_a_folder_is_no_program(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="cannot be read: Is a directory"):
-        read_program(tmp_path)
+def test_a_folder_without_main_is_no_program(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="has no main module: put a file main.py there"):
+        read_program(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -169,20 +208,21 @@ def test_a_folder_is_no_program(tmp_path: Path) -> None:
 def test_main_may_come_from_anywhere_at_the_top_level(source: str, tmp_path: Path) -> None:
     file = tmp_path / "p.py"
     file.write_text(source)
-    assert "\n" in read_program(file).source
+    assert read_program(str(file)).source == file.read_bytes()
 
 
 def test_a_programs_name_changes_with_its_content_only(tmp_path: Path) -> None:
     first, second = tmp_path / "ground état.v2.py", tmp_path / ("é" * 50 + ".py")
     first.write_text(MAIN)
     second.write_text(MAIN)
-    name = read_program(first).name
+    name = read_program(str(first)).name
     assert re.fullmatch(r"ground-tat-v2-[0-9a-f]{12}", name)
     assert len(name) <= 64
-    assert name == read_program(first).name
-    assert read_program(second).name.startswith("program-")
+    assert name == read_program(str(first)).name
+    assert read_program(str(second)).name.startswith("program-")
+    assert read_program(str(first), 60).name == f"{name}-60s"  # its longest time is its own
     first.write_text(MAIN + "\n")
-    assert read_program(first).name != name
+    assert read_program(str(first)).name != name
 
 
 @pytest.mark.parametrize(
@@ -196,6 +236,9 @@ def test_a_programs_name_changes_with_its_content_only(tmp_path: Path) -> None:
         ({"a\x1bb": 1}, [("a\\x1bb", "1")]),
         ("text", [("", "text")]),
         ([1, 2], [("", "[1, 2]")]),
+        ({"step": 3, "of": 20_000, "loss": 0.5}, [("step", "3/20,000"), ("loss", "0.5")]),
+        ({"step": 3, "of": 2}, [("step", "3"), ("of", "2")]),
+        ({"step": 1, "of": 2, "progress": 0.1}, [("step", "1"), ("of", "2")]),
         (None, [("", "None")]),
     ],
 )
@@ -215,9 +258,24 @@ def test_an_interim_result_is_said_in_pairs(value: Any, said: list[tuple[str, st
         ({"progress": "0.5"}, None),
         ({}, None),
         (0.5, None),
+        ({"step": 1, "of": 4}, 0.25),
+        ({"step": 0, "of": 4.0}, 0.0),
+        ({"step": 4, "of": 4}, 1.0),
+        ({"step": 5, "of": 4}, None),
+        ({"step": 0, "of": 0}, None),
+        ({"step": -1, "of": 4}, None),
+        ({"step": True, "of": 4}, None),
+        ({"step": 1, "of": math.inf}, None),
+        ({"step": math.nan, "of": 4}, None),
+        ({"step": "1", "of": "4"}, None),
+        ({"step": 1}, None),
+        ({"step": 1, "of": 4, "progress": 0.5}, 0.5),
+        ({"step": 1, "of": 4, "progress": 50}, 0.25),
     ],
 )
-def test_progress_is_a_number_from_0_to_1(value: Any, share: float | None) -> None:
+def test_progress_is_a_number_from_0_to_1_or_a_step_of_some(
+    value: Any, share: float | None
+) -> None:
     assert progress(value) == share
 
 
@@ -250,3 +308,74 @@ def test_large_values_stay_short() -> None:
 
 def test_orders_to_the_terminal_are_escaped() -> None:
     assert printable("a\tb\n\x1b]0;title\x07\u202eé") == "a\tb\n\\x1b]0;title\\x07\\u202eé"
+
+
+@pytest.mark.parametrize(
+    ("position", "said"),
+    [
+        (1, "next in line"),
+        (2, "2nd in line"),
+        (3, "3rd in line"),
+        (4, "4th in line"),
+        (11, "11th in line"),
+        (22, "22nd in line"),
+        (112, "112th in line"),
+    ],
+)
+def test_a_place_in_the_queue(position: int, said: str) -> None:
+    assert standing(position) == said
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800), ("2W", 1209600), ("1.5h", 5400)],
+)
+def test_an_age_is_a_number_with_a_unit(given: str, seconds: float) -> None:
+    assert duration(given) == seconds
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [("0", 0), ("500M", 500 * 2**20), ("2G", 2**31), ("1.5k", 1536), ("3GiB", 3 * 2**30)],
+)
+def test_a_size_is_a_number_of_bytes(given: str, count: int) -> None:
+    assert size(given) == count
+
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        (timedelta(seconds=-5), "12:00 (0 s ago)"),
+        (timedelta(seconds=59.9), "11:59 (59 s ago)"),
+        (timedelta(minutes=61), "10:59 (1 h ago)"),
+        (timedelta(hours=13), "2026-03-03 (13 h ago)"),
+        (timedelta(days=40), "2026-01-23 (40 d ago)"),
+    ],
+)
+def test_when_something_was(age: timedelta, said: str) -> None:
+    assert ago(NOW - age, NOW) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-1, "0.0 s"),
+        (2.34, "2.3 s"),
+        (59.96, "1 min 00 s"),
+        (245, "4 min 05 s"),
+        (7620, "2 h 07 min"),
+    ],
+)
+def test_how_long_something_took(seconds: float, said: str) -> None:
+    assert lasting(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1024, "1 kB"), (12_900_000, "12.3 MB"), (2**31, "2 GB")],
+)
+def test_a_size_is_said_in_short(count: int, said: str) -> None:
+    assert sized(count) == said

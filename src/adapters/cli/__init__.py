@@ -1,6 +1,9 @@
-"""The command line: `runtime-core run PROGRAM.py` runs a program as a job and shows how it goes.
+# PYTHON_ARGCOMPLETE_OK
+"""The command line: `runtime-core run PROGRAM` runs a program as a job and shows how it goes.
 
-Exit codes: see `Exit`.
+`arguments` says what may be given, each file of `commands` does one thing, and what `run` and
+`watch` share stands in `attend` (the user's side) and `follow` (the job's side). Exit codes: see
+`Exit`. stdout carries what was asked for, stderr sentences for people.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from adapters.cli.arguments import RunOptions, parse
+from adapters.cli.arguments import complete, parse
 from adapters.cli.outcome import CommandError, Exit
 
 __all__ = ["main"]
@@ -25,15 +28,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: after `--help`, `--version`, and with code 2 if the arguments are wrong.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        complete()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A program may publish what the terminal's encoding has no word for.
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(parse(argv))
+        options = parse(argv)
+        code: Exit = options.do(options)
+        sys.stdout.flush()
     except CommandError as error:
         sys.stderr.write(f"runtime-core: {error}\n")
-        return Exit.UNUSABLE
+        return error.code
     except KeyboardInterrupt:
         sys.stderr.write("runtime-core: interrupted.\n")
         return Exit.INTERRUPTED
@@ -41,9 +48,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Who read our output has gone. The interpreter flushes once more at exit: into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.UNREAD
-
-
-def _run(options: RunOptions) -> Exit:
-    from adapters.cli.run import run
-
-    return run(options)
+    return code

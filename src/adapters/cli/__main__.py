@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m adapters.cli`: the same as `runtime-core`."""
 
 import sys

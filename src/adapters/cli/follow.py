@@ -1,4 +1,4 @@
-"""Submits a job and follows it in threads of its own; what happens comes out of one queue.
+"""Follows a job in threads of its own; what happens comes out of one queue.
 
 So the main thread never blocks in the library: it shows, keeps the deadline, and hears Ctrl-C.
 """
@@ -10,28 +10,41 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, Self, TypeAlias
 
 import attrs
 
-from adapters.cli.program import Program
 from adapters.drivers.inbox import Gap
 from adapters.job import RuntimeJob
-from adapters.service import RuntimeService
-from runtime_core.errors import JobTimeoutError, RuntimeCoreError, TransportError
+from runtime_core.decoders import Decoder
+from runtime_core.errors import (
+    JobTimeoutError,
+    RuntimeCoreError,
+    RuntimeInvalidStateError,
+)
 from runtime_core.states import JobState
 
 _POLL = 1.0
+# Most jobs start at once: no need to say that they were next in line.
+_BEFORE_POSITION = 0.3
 _LOGGERS = ("adapters", "runtime_core")
 
 
 @attrs.frozen
-class Submitted:
-    """The service has the job."""
+class Begun:
+    """There is a job: submitted, or found."""
 
     job: RuntimeJob
     """The job."""
+
+
+@attrs.frozen
+class Moved:
+    """A queued job has another place in the queue."""
+
+    position: int
+    """Which one; 1 is the next to run."""
 
 
 @attrs.frozen
@@ -68,22 +81,24 @@ class Broken:
     """Why: a `JobError`, a failure of the service, or a bug."""
 
 
-Notice: TypeAlias = Submitted | Interim | Noted | Ended | Broken
+Notice: TypeAlias = Begun | Moved | Interim | Noted | Ended | Broken
 
 
 class Follower:
-    """Runs `program` at `service`, from the begin of a `with`: take the notices inside of it.
+    """Follows the job that `begin` gives, from the begin of a `with`: take the notices inside.
 
     The queue is bounded: a flood of interim results waits in the service, not here. Its threads
     are daemons, and may be left behind at any time.
+
+    Args:
+        begin: submits or finds the job; called on a thread of the follower.
+        decoder: decodes results and interim results; None for what the service has registered.
     """
 
-    def __init__(
-        self, service: RuntimeService, program: Program, inputs: Mapping[str, Any]
-    ) -> None:
-        self._service = service
-        self._program = program
-        self._inputs = inputs
+    def __init__(self, begin: Callable[[], RuntimeJob], decoder: Decoder[Any] | None) -> None:
+        self._begin = begin
+        self._decoder = decoder
+        self._left = threading.Event()
         self.notices: queue.Queue[Notice] = queue.Queue(1000)
         """What happens, in order; the last one is `Ended` or `Broken`."""
         self._handler = _NoteHandler(self.notices)
@@ -91,39 +106,39 @@ class Follower:
     def __enter__(self) -> Self:
         for name in _LOGGERS:
             logging.getLogger(name).addHandler(self._handler)
-        threading.Thread(target=self._follow, name="follow", daemon=True).start()
+        self._start(self._follow)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._left.set()
         for name in _LOGGERS:
             logging.getLogger(name).removeHandler(self._handler)
 
+    def cancel(self, job: RuntimeJob) -> None:
+        """Ask for the end of the job; returns at once, and what is worth it is noted."""
+        self._start(self._cancel, job)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=target, args=arguments, name="follow", daemon=True)
+        thread.start()
+        return thread
+
     def _follow(self) -> None:
         try:
-            program_id = self._upload()
-            job = self._service.run(program_id, inputs=self._inputs)
-            self.notices.put(Submitted(job))
-            stream = threading.Thread(target=self._stream, args=(job,), name="interim", daemon=True)
-            stream.start()
+            job = self._begin()
+            self.notices.put(Begun(job))
+            stream = self._start(self._stream, job)
+            if last_known_state(job) is JobState.QUEUED:
+                self._start(self._queue, job)
             job.wait_for_final_state(wait=_POLL)
             stream.join()
-            self.notices.put(Ended(job.result(wait=_POLL)))
+            self.notices.put(Ended(job.result(None, _POLL, self._decoder)))
         except Exception as error:  # a bug as well: the main thread must not wait for ever
             self.notices.put(Broken(error))
 
-    def _upload(self) -> str:
-        name = self._program.name
-        facts = {"name": name, "description": "uploaded by runtime-core run"}
-        try:
-            return self._service.upload_program(self._program.source, facts)
-        except TransportError as error:
-            if error.status_code == 409:
-                return name  # it is there already: the name has a hash of the content
-            raise
-
     def _stream(self, job: RuntimeJob) -> None:
         try:
-            for value in job.interim_results():
+            for value in job.interim_results(self._decoder):
                 moment = time.monotonic()
                 if last_known_state(job) is JobState.QUEUED:
                     # It has started: have the service say so before its first words are shown.
@@ -135,6 +150,27 @@ class Follower:
                     self.notices.put(Interim(value, moment))
         except RuntimeCoreError as error:
             self.notices.put(Noted(f"no further interim results: {error}"))
+
+    def _queue(self, job: RuntimeJob) -> None:
+        known, delay = None, _BEFORE_POSITION
+        while not self._left.wait(delay) and last_known_state(job) is JobState.QUEUED:
+            delay = _POLL
+            # If the service cannot be asked, the wait for the end says so.
+            with contextlib.suppress(RuntimeCoreError):
+                position = job.queue_position()
+                if position is None:
+                    return  # it has started, or the service does not tell
+                if position != known:
+                    self.notices.put(Moved(position))
+                known = position
+
+    def _cancel(self, job: RuntimeJob) -> None:
+        try:
+            job.cancel()
+        except RuntimeInvalidStateError:
+            pass  # it has ended: how, is on its way
+        except RuntimeCoreError as error:
+            self.notices.put(Noted(str(error)))
 
 
 def last_known_state(job: RuntimeJob) -> JobState:

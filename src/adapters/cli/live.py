@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -13,11 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli.text import Pairs, printable
-from adapters.cli.views import percent
+from adapters.cli.text import Pairs, pairs, printable, progress, standing
+from adapters.cli.views import because, clock, failed, percent, say
 
 _FRAME = 0.1
-_STYLES = {"queued": "yellow", "running": "cyan", "done": "bold green", "cancelled": "yellow"}
+_STYLES = {"queued": "yellow", "running": "cyan"}
 
 
 class LiveView:
@@ -28,6 +29,7 @@ class LiveView:
         # No thread of its own: the caller ticks. At the end the history and the result remain.
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._word = ""
+        self._standing = ""
         self._seconds: float | None = None
         self._share: float | None = None
         self._widths: dict[str, int] = {}
@@ -38,19 +40,25 @@ class LiveView:
         self._word = what
         self._draw()
 
-    def job(self, program: str, job_id: str, where: str) -> None:
+    def job(self, event: str, program: str, job_id: str, where: str) -> None:  # noqa: ARG002
         """See `View`."""
         self._word = ""
-        self._print(Text.assemble((program, "bold"), f"  job {job_id} {where}"))
+        self._print(Text.assemble((printable(program), "bold"), f"  job {job_id} {where}"))
 
-    def state(self, seconds: float, word: str, *, failed: bool = False) -> None:
+    def state(self, seconds: float | None, word: str) -> None:
         """See `View`."""
-        self._word, self._seconds = word, seconds
-        style = "bold red" if failed else _STYLES.get(word, "")
-        self._print(_line(seconds, "", Text(word, style)))
+        self._word, self._standing = word, ""
+        self._state(seconds, word, _STYLES.get(word, ""))
 
-    def interim(self, seconds: float, share: float | None, said: Pairs) -> None:
+    def queued(self, seconds: float | None, position: int) -> None:
         """See `View`."""
+        # In the line that is alive only: the history of a long queue would fill the screen.
+        self._seconds, self._standing = seconds, f", {standing(position)}"
+        self._draw()
+
+    def interim(self, seconds: float | None, value: Any) -> None:
+        """See `View`."""
+        share, said = progress(value), pairs(value)
         self._share = self._share if share is None else share
         if said:
             self._print(_line(seconds, "" if share is None else percent(share), self._text(said)))
@@ -59,16 +67,46 @@ class LiveView:
         """See `View`."""
         self._print(Text(f"note: {text}", "yellow"))
 
-    def tick(self, seconds: float) -> None:
+    def aside(self, text: str) -> None:
+        """See `View`."""
+        self._print(Text(f"runtime-core: {text}", "yellow"))
+
+    def tick(self, seconds: float | None) -> None:
         """See `View`."""
         self._seconds = seconds
         if time.monotonic() - self._drawn >= _FRAME:
             self._draw()
 
-    def result(self, value: Any) -> None:
+    def result(self, seconds: float | None, value: Any) -> None:
+        """See `View`."""
+        self._end(seconds, "done", "bold green")
+        self._console.print(Text(printable(value)) if isinstance(value, str) else Pretty(value))
+
+    def failed(self, seconds: float | None, reason: str | None, code: int | str | None) -> None:
+        """See `View`."""
+        self._end(seconds, failed(code), "bold red")
+        sys.stderr.write(because(reason))
+
+    def cancelled(self, seconds: float | None) -> None:
+        """See `View`."""
+        self._end(seconds, "cancelled", "yellow")
+
+    def left(self, why: str, job_id: str | None, text: str) -> None:  # noqa: ARG002
+        """See `View`."""
+        self.error(text)
+
+    def error(self, text: str) -> None:
         """See `View`."""
         self._live.stop()
-        self._console.print(Text(printable(value)) if isinstance(value, str) else Pretty(value))
+        say(sys.stderr, text)
+
+    def _state(self, seconds: float | None, word: str, style: str) -> None:
+        self._seconds = seconds
+        self._print(_line(seconds, "", Text(word, style)))
+
+    def _end(self, seconds: float | None, word: str, style: str) -> None:
+        self._state(seconds, word, style)
+        self._live.stop()
 
     def _text(self, said: Pairs) -> Text:
         text = Text()
@@ -98,8 +136,8 @@ class LiveView:
             return Text(self._word, "dim")
         line = Table.grid(padding=(0, 2, 0, 0))
         cells: list[RenderableType] = [
-            Text(f"{self._seconds:7.1f} s", "bold"),
-            Text(self._word, _STYLES.get(self._word, "")),
+            Text(clock(self._seconds), "bold"),
+            Text(self._word + self._standing, _STYLES.get(self._word, "")),
         ]
         if self._share is not None:
             bar = ProgressBar(
@@ -122,13 +160,13 @@ class LiveView:
         self._live.stop()
 
 
-def _line(seconds: float, share: str, text: Text) -> Table:
+def _line(seconds: float | None, share: str, text: Text) -> Table:
     """One line of the history; what is too long goes on below its own column."""
     line = Table.grid(padding=(0, 2, 0, 0))
     line.add_column(no_wrap=True)
     if share:
         line.add_column(no_wrap=True)
     line.add_column(overflow="fold")
-    time = Text(f"{seconds:7.1f} s", "dim")
-    line.add_row(*((time, share, text) if share else (time, text)))
+    moment = Text(clock(seconds), "dim")
+    line.add_row(*((moment, share, text) if share else (moment, text)))
     return line

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from typing import Any, TypeAlias
+
+from runtime_core.states import JobState
 
 Pairs: TypeAlias = list[tuple[str, str]]
 """A name, or nothing, and a value, each."""
@@ -36,20 +39,54 @@ def pairs(value: Any) -> Pairs:
         return [("", brief(value))]
     if not value:
         return [("", "{}")]
-    done = progress(value) is not None
-    return [
-        (printable(str(key)), brief(item))
-        for key, item in value.items()
-        if not (done and key == "progress")
-    ]
+    steps = _steps(value)
+    hidden = () if progress(value) is None else ("progress",) if steps is None else ("step", "of")
+    said = [(printable(str(key)), brief(item)) for key, item in value.items() if key not in hidden]
+    if steps is None:
+        return said
+    return [("step", f"{brief(steps[0])}/{brief(steps[1])}"), *said]
 
 
 def progress(value: Any) -> float | None:
-    """Give how far a job is by its own word, from 0 to 1; None if this says nothing of it."""
-    share = value.get("progress") if isinstance(value, dict) else None
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+    """Give how far a job is by its own word, from 0 to 1; None if this says nothing of it.
+
+    Its own word is a dict with a number ``progress`` from 0 to 1, or with the numbers ``step``
+    and ``of``, where ``step`` is at most ``of``.
+    """
+    if not isinstance(value, dict):
         return None
-    return float(share)
+    share = _number(value.get("progress"))
+    if share is not None and 0 <= share <= 1:
+        return float(share)
+    steps = _steps(value)
+    return None if steps is None else float(steps[0] / steps[1])
+
+
+def word(state: JobState) -> str:
+    """Give the word for a state."""
+    return "failed" if state is JobState.ERROR else state.value
+
+
+def standing(position: int) -> str:
+    """Say which place in the queue a job has."""
+    if position <= 1:
+        return "next in line"
+    last = {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
+    return f"{position}{'th' if position % 100 in (11, 12, 13) else last} in line"
+
+
+def _steps(value: dict[Any, Any]) -> tuple[float, float] | None:
+    share = _number(value.get("progress"))
+    if share is not None and 0 <= share <= 1:
+        return None  # one word is enough
+    step, of = _number(value.get("step")), _number(value.get("of"))
+    if step is None or of is None or not 0 <= step <= of or not 0 < of < math.inf:
+        return None
+    return step, of
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def brief(value: Any) -> str:

@@ -1,0 +1,120 @@
+"""`runtime-core jobs`: the newest jobs, as a table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from adapters.cli.options import add_json, add_place, whole_number
+from adapters.cli.outcome import Exit
+
+if TYPE_CHECKING:
+    from adapters.job import RuntimeJob
+
+ABOUT = "List the newest jobs."
+
+_COLUMNS = ("JOB", "PROGRAM", "STATE", "CREATED", "TOOK")
+_GAP = "  "
+_SHORTEST_PROGRAM = 8
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--limit", type=whole_number, default=20, metavar="N", help="how many (default: 20)"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--pending", action="store_true", help="only jobs that are queued or running"
+    )
+    which.add_argument("--finished", action="store_true", help="only jobs that have ended")
+    parser.add_argument("--program", metavar="ID", help="only jobs of this program")
+    add_json(
+        parser,
+        'one JSON object a line: {"job": ID, "program": ID, "state": WORD, "position": N or '
+        'null, "created": TIME, "started": TIME, "ended": TIME}, times in ISO 8601 or null',
+    )
+    add_place(parser)
+
+
+def run(options: argparse.Namespace) -> Exit:
+    """List them.
+
+    Raises:
+        CommandError: if the service cannot be used.
+    """
+    from adapters.cli.place import Place
+
+    pending = True if options.pending else False if options.finished else None
+    with Place.given(options).open() as service:
+        jobs = service.jobs(options.limit, 0, pending, options.program)
+    if options.json:
+        for job in jobs:
+            sys.stdout.write(f"{json.dumps(_facts(job))}\n")
+    elif jobs:
+        _print_table([_row(job, datetime.now(UTC)) for job in jobs])
+    else:
+        kind = "pending " if options.pending else "finished " if options.finished else ""
+        sys.stderr.write(f"runtime-core: there are no {kind}jobs.\n")
+    return Exit.DONE
+
+
+def _facts(job: RuntimeJob) -> dict[str, object]:
+    said = job.document
+    return {
+        "job": said.id,
+        "program": said.program_id,
+        "state": _word(job),
+        "position": said.position,
+        "created": said.created or None,
+        "started": said.started or None,
+        "ended": said.ended or None,
+    }
+
+
+def _word(job: RuntimeJob) -> str:
+    """The state of a job in our word; the service's own if we have none for it."""
+    from adapters.cli.text import word
+    from adapters.services.ibm_legacy import status_event
+    from runtime_core.events import UnknownStatusReported
+    from runtime_core.lifecycle import STATED
+
+    event = status_event({"status": job.document.status})
+    if isinstance(event, UnknownStatusReported):
+        return event.word
+    return word(STATED[type(event)])
+
+
+def _row(job: RuntimeJob, now: datetime) -> list[str]:
+    from adapters.cli.text import printable
+    from adapters.cli.times import ago, lasting, read_time
+
+    said = job.document
+    created, started, ended = map(read_time, (said.created, said.started, said.ended))
+    state = _word(job) if said.position is None else f"{_word(job)} ({said.position})"
+    end = ended or (now if started is not None else None)
+    took = lasting((end - started).total_seconds()) if started and end else ""
+    return [
+        printable(said.id),
+        printable(said.program_id),
+        printable(state),
+        "" if created is None else ago(created, now),
+        took,
+    ]
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    """Print the rows below a head; on a terminal, programs are cut so that a row is a line."""
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - sum(widths) - len(_GAP) * (len(widths) - 1)
+        widths[1] = max(_SHORTEST_PROGRAM, widths[1] + min(0, room))
+    for row in [list(_COLUMNS), *rows]:
+        if len(row[1]) > widths[1]:
+            row[1] = f"{row[1][: widths[1] - 1]}…"
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        sys.stdout.write(f"{_GAP.join(cells).rstrip()}\n")

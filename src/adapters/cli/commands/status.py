@@ -1,0 +1,40 @@
+"""`runtime-core status`: in one word, how a job is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from adapters.cli.options import add_job, add_json, add_place
+from adapters.cli.outcome import Exit
+
+ABOUT = "Say in one word how a job is."
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_job(parser)
+    add_json(parser, 'one JSON object: {"job": ID, "state": WORD, "position": N or null}')
+    add_place(parser)
+
+
+def run(options: argparse.Namespace) -> Exit:
+    """Ask and tell.
+
+    Raises:
+        CommandError: if there is no such job, or the service cannot be used.
+    """
+    from adapters.cli.place import Place
+    from adapters.cli.text import standing, word
+
+    place = Place.given(options)
+    with place.open() as service:
+        job = place.find(service, options.job)
+        state, position = word(job.status()), job.document.position
+        if options.json:
+            said = json.dumps({"job": job.job_id(), "state": state, "position": position})
+        else:
+            said = state if position is None else f"{state}, {standing(position)}"
+    sys.stdout.write(f"{said}\n")
+    return Exit.DONE

@@ -1,0 +1,115 @@
+"""The service that a command is for: opened, named, and what to do if it cannot be used."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sqlite3
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from adapters.cli.options import TOKEN_VARIABLE
+from adapters.cli.outcome import CommandError
+from adapters.cli.text import printable
+from adapters.job import RuntimeJob
+from adapters.service import RuntimeService
+from runtime_core.errors import RuntimeCoreError, TransportError
+
+
+@attrs.frozen
+class Place:
+    """A service, as the command line names it."""
+
+    url: str | None
+    """Where it is; None for the one on this machine."""
+    token: str = attrs.field(repr=False)
+    """The access token for `url`; may be empty."""
+    data: str | None
+    """The data directory of the one on this machine; None for the usual one."""
+    resume: str = "live"
+    """How the streams at `url` are resumed."""
+
+    @classmethod
+    def given(cls, options: argparse.Namespace) -> Place:
+        """Take it from the options."""
+        token = options.token
+        if token is None:
+            token = os.environ.get(TOKEN_VARIABLE, "")
+        return cls(options.url, token, options.data, getattr(options, "resume", None) or "live")
+
+    @property
+    def name(self) -> str:
+        """Where a job is, to stand behind "job X"."""
+        return "on this machine" if self.url is None else f"at {self.url}"
+
+    def command(self, *words: str) -> str:
+        """Give a command line for this service; the token is never in it."""
+        where = ["--url", self.url] if self.url is not None else []
+        where += ["--data", self.data] if self.data is not None else []
+        return shlex.join(["runtime-core", *words, *where])
+
+    @contextmanager
+    def open(self, *, may_be_new: bool = False) -> Iterator[RuntimeService]:
+        """Find the service, or start it on this machine, and let go of it at the end.
+
+        What goes wrong with the service inside of the `with` is told in the same way.
+
+        Raises:
+            CommandError: if it cannot be used.
+        """
+        if self.data is not None and not may_be_new and not Path(self.data).is_dir():
+            raise CommandError(
+                f"There is no directory {self.data!r}: --data names where the service on this "
+                "machine keeps its jobs, and `run` makes it."
+            )
+        try:
+            with self._opened() as service:
+                yield service
+        except RuntimeCoreError as error:
+            raise CommandError(self.complaint(error)) from error
+
+    def _opened(self) -> RuntimeService:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                if self.url is None:
+                    return RuntimeService.local(data=self.data)
+                return RuntimeService(self.url, self.token, resume=self.resume)
+            except (ValueError, OSError, sqlite3.Error) as error:
+                raise CommandError(str(error)) from error
+            finally:
+                for warning in caught:
+                    sys.stderr.write(f"runtime-core: {warning.message}\n")
+
+    def find(self, service: RuntimeService, job_id: str) -> RuntimeJob:
+        """Find a job.
+
+        Raises:
+            CommandError: if there is none.
+            RuntimeCoreError: if the service cannot be asked.
+        """
+        try:
+            return service.job(job_id)
+        except TransportError as error:
+            if error.status_code != 404:
+                raise
+            raise CommandError(
+                f"There is no job {job_id!r} {self.name}: `{self.command('jobs')}` lists them."
+            ) from error
+
+    def complaint(self, error: RuntimeCoreError) -> str:
+        """Say what is wrong, and what to do about it if that depends on the command line."""
+        said = printable(" ".join(str(error).split()))
+        if not isinstance(error, TransportError) or self.url is None:
+            return said
+        if error.status_code == 401:
+            return f"{said} It is read from {TOKEN_VARIABLE}, or from --token."
+        if error.status_code is None and error.retryable:
+            return f"{said} Does a service run at {self.url}?"
+        return said
