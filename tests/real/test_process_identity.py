@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -36,10 +37,8 @@ def leader() -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     ) as process:
         yield process
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def member_of(leader: subprocess.Popen[str]) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from adapters.local.records import Job
 from adapters.local.store import Store
@@ -33,7 +33,10 @@ async def send_stream(
     finally:
         sender.cancel()
         receiver.cancel()
-        await asyncio.gather(sender, receiver, return_exceptions=True)
+        sent, _ = await asyncio.gather(sender, receiver, return_exceptions=True)
+    # A reader that leaves is no error; what the store cannot read is one, for the service's log.
+    if isinstance(sent, Exception) and not isinstance(sent, WebSocketDisconnect):
+        raise sent
 
 
 async def _send(

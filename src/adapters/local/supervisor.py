@@ -68,7 +68,7 @@ class Supervisor:
 
     def submitted(self) -> None:
         """Say that a job was added to the store; it starts at once if a worker is free."""
-        self._fill()
+        self._fill_or_log()
 
     def cancel(self, job: Job) -> None:
         """End a job that is not final: take it out of the queue, or end its process group.
