@@ -352,6 +352,8 @@ def test_a_module_in_the_current_directory_is_to_be_passed_otherwise(
         refusal("pkg.mod"),
     )
     assert "instead, 'mod.py'" in refusal("mod")
+    monkeypatch.setenv("PYTHONPATH", ".")  # which is another folder in a job
+    assert "instead, 'mod.py'" in refusal("mod")
 
 
 def test_a_module_that_only_this_process_finds_is_to_be_passed_otherwise(

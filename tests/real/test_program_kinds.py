@@ -304,7 +304,12 @@ def test_a_folder_may_have_modules_named_as_pythons(run: Run, tmp_path: Path) ->
     study = folder(
         tmp_path,
         {
-            "main.py": "import traceback\ndef main(backend, user_messenger): 1 / 0",
+            "main.py": """
+                import colorsys, traceback
+                def main(backend, user_messenger):
+                    return 1 / colorsys.ZERO
+            """,
+            "colorsys.py": "ZERO = 0",
             "traceback.py": "",
             "linecache.py": "raise RuntimeError('not this one')",
             "contextlib.py": "raise RuntimeError('not this one')",
@@ -528,27 +533,48 @@ def test_a_process_that_dies_has_reported_what_it_had_published_and_printed(
     assert ('  File "program.py", line 8 in here' in rest) == crashed
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit the address space")
-@pytest.mark.parametrize(
-    ("where", "shown"),
-    [("main", 'File "program.py", line 6, in main'), ("result", "The result cannot be encoded: ")],
-)
-def test_a_program_without_memory_says_so(run: Run, where: str, shown: str) -> None:
-    fill = "while True: kept.append(bytearray(1 << 16))"
-    ended = run(
-        f"""
+LIMITED = """
         import resource
-        def main(backend, user_messenger):
-            limit()
-            kept = ["x" * (40 << 20)] if {where == "result"} else []
-            {fill if where == "main" else "return kept"}
         def limit():
             used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + (60 << 20), used + (60 << 20)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit the address space")
+def test_a_program_without_memory_says_so(run: Run) -> None:
+    ended = run(
+        LIMITED
+        + """
+        def main(backend, user_messenger):
+            limit()
+            kept = []
+            for size in (1 << 20, 1 << 16, 1 << 12, 1 << 8, 1):  # until nothing is left
+                fill(kept, size)
+            kept.append(bytearray(1 << 20))
+        def fill(kept, size):
+            try:
+                while True:
+                    kept.append(bytearray(size))
+            except MemoryError:
+                pass
         """
     )
-    assert shown in ended.failure
-    assert ended.failure.strip().endswith("MemoryError")
+    assert "in main\n    kept.append(bytearray(1 << 20))\n" in ended.failure
+    assert ended.failure.endswith("MemoryError\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit the address space")
+def test_a_result_that_does_not_fit_into_memory_says_so(run: Run) -> None:
+    ended = run(
+        LIMITED
+        + """
+        def main(backend, user_messenger):
+            limit()
+            return ["x" * (40 << 20)]
+        """
+    )
+    assert ended.failure == "The result cannot be encoded: MemoryError"
 
 
 # ---- the price -----------------------------------------------------------------------------------
