@@ -67,12 +67,13 @@ def read_source(given: str | bytes | os.PathLike[str]) -> bytes:
     return _Folder(path).pack() if stat.S_ISDIR(mode) else _read_file(path)
 
 
-def program_name(given: str | bytes | os.PathLike[str], source: bytes) -> str:
+def program_name(given: str | bytes | os.PathLike[str], source: bytes, facts: str = "{}") -> str:
     """Give a readable name that changes with the content, for services that want unique ones.
 
     Args:
         given: what `read_source` was given.
         source: what it gave.
+        facts: what else makes another program of it, as JSON.
     """
     import hashlib
 
@@ -85,7 +86,8 @@ def program_name(given: str | bytes | os.PathLike[str], source: bytes) -> str:
     else:
         name = os.path.splitext(os.path.basename(os.fsdecode(given)))[0]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "program"
-    return f"{readable}-{hashlib.sha256(source).hexdigest()[:12]}"
+    content = source if facts == "{}" else source + facts.encode()
+    return f"{readable}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 # ---- a file --------------------------------------------------------------------------------------

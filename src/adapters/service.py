@@ -12,14 +12,15 @@ from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
 from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
-from adapters.programs import read_source
+from adapters.programs import program_name, read_source
 from adapters.services.ibm_legacy import as_promised, status_event
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import JobDocument, read_job, read_job_page
-from runtime_core.errors import UsageError
+from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import JobQueued, UnknownStatusReported
 from runtime_core.states import JobState
+from runtime_core.tagged_json import encode_tagged
 
 if TYPE_CHECKING:
     from adapters.local.service import LocalRuntimeService
@@ -206,7 +207,7 @@ class RuntimeService(Closing):
     def upload_program(
         self,
         data: str | bytes | os.PathLike[str],
-        metadata: Mapping[str, Any] | str | os.PathLike[str],
+        metadata: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     ) -> str:
         """Upload a program and give its id.
 
@@ -214,24 +215,35 @@ class RuntimeService(Closing):
             data: the path of a Python file, or of a folder with a `main` module; the name of a
                 module, which must be there for the Python that runs the job; or the source itself:
                 bytes, or text with a line break.
-            metadata: a dict, or the path of a JSON file, with `name` and, if wanted,
-                `description`, `max_execution_time` (seconds), `is_public` and `spec`.
+            metadata: a dict, or the path of a JSON file, with `name`, `description`,
+                `max_execution_time` (seconds), `is_public` and `spec`, each if wanted. Without a
+                name one is made of the file's and the content: the same program uploaded again is
+                the same program.
 
         Raises:
-            UsageError: if the metadata lack a name, a file cannot be read, or there is no `main`.
-            TransportError: if the service did not take it (status 409: it has one of that name).
+            UsageError: if a file cannot be read, there is no `main`, or the name is no text.
+            TransportError: if the service did not take it (status 409: it has another one of that
+                name).
         """
-        facts = dict(metadata) if isinstance(metadata, Mapping) else _read_metadata(metadata)
-        if not isinstance(facts.get("name"), str) or not facts["name"]:
-            raise UsageError("the metadata of a program need a name: {'name': ..., ...}")
-        answer = self._client.program_create(
-            facts["name"],
-            read_source(data),
-            max_execution_time=facts.get("max_execution_time", 3600),
-            description=facts.get("description", ""),
-            is_public=facts.get("is_public", False),
-            spec=facts.get("spec"),
-        )
+        facts = _facts(metadata)
+        source = read_source(data)
+        given = facts.pop("name", None)
+        if given is not None and not (isinstance(given, str) and given):
+            raise UsageError("the name of a program must be a text that is not empty")
+        name = given or program_name(data, source, encode_tagged(facts))
+        try:
+            answer = self._client.program_create(
+                name,
+                source,
+                max_execution_time=facts.get("max_execution_time", 3600),
+                description=facts.get("description", ""),
+                is_public=facts.get("is_public", False),
+                spec=facts.get("spec"),
+            )
+        except TransportError as error:
+            if given or error.status_code != 409:
+                raise
+            return name  # the name says what is in it
         return str(answer["id"])
 
     # ---- the object ----------------------------------------------------------------------------
@@ -253,6 +265,12 @@ class RuntimeService(Closing):
             initial=None if isinstance(said, UnknownStatusReported) else said,
             document=document,
         )
+
+
+def _facts(metadata: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str, Any]:
+    if metadata is None:
+        return {}
+    return dict(metadata) if isinstance(metadata, Mapping) else _read_metadata(metadata)
 
 
 def _read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

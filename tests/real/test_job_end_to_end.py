@@ -582,8 +582,8 @@ def test_uploads_that_cannot_be_are_refused(service: OwnService, tmp_path: Path)
     with pytest.raises(TransportError) as caught:
         service.upload_program("x = 1\n", {"name": "a/b"})
     assert caught.value.status_code == 400
-    with pytest.raises(UsageError, match="need a name"):
-        service.upload_program("x = 1\n", {"description": "d"})
+    with pytest.raises(UsageError, match="name of a program must be a text"):
+        service.upload_program("x = 1\n", {"name": ""})
     with pytest.raises(UsageError, match="There is no file or folder"):
         service.upload_program(tmp_path / "none.py", {"name": "n"})
     with pytest.raises(UsageError, match="the metadata cannot be read"):
@@ -601,6 +601,22 @@ def test_a_program_is_uploaded_from_files(service: OwnService, tmp_path: Path) -
     (tmp_path / "five.json").write_text('{"name": "five"}')
     program = service.upload_program(tmp_path / "five.py", str(tmp_path / "five.json"))
     assert service.run(program).result(timeout=PATIENCE) == 5
+
+
+def test_the_same_program_uploaded_without_a_name_is_the_same(
+    service: OwnService, tmp_path: Path
+) -> None:
+    file = tmp_path / "my prog.py"
+    file.write_text("def main(backend, user_messenger): return 6")
+    first = service.upload_program(file)
+    assert first.startswith("my-prog-")
+    assert service.upload_program(file) == first
+    assert service.run(first).result(timeout=PATIENCE) == 6
+    short = service.upload_program(file, {"max_execution_time": 7})
+    assert short != first
+    assert service._client.program_get(short)["cost"] == 7
+    file.write_text("def main(backend, user_messenger): return 7")
+    assert service.upload_program(file) not in (first, short)
 
 
 def test_submissions_that_cannot_be_are_refused(service: OwnService) -> None:
