@@ -124,7 +124,7 @@ def test_a_path_is_never_a_modules_name() -> None:
 
 
 def test_what_cannot_be_a_path_gets_a_sentence() -> None:
-    assert "cannot be read: embedded null byte" in refusal("x\0")
+    assert re.search("cannot be read: .*embedded null", refusal("x\0"))
     assert "cannot be read: File name too long" in refusal("x" * 5000 + "/")
 
 

@@ -1,4 +1,4 @@
-"""Programs of every kind in their own process: started as the service does, without a service."""
+"""Programs of every kind in their own process, mostly started as a service does, without one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from typing import Any
 import attrs
 import pytest
 
+from adapters import RuntimeService
 from adapters.local import host
 from adapters.local.frames import FrameReader
 from adapters.programs import read_source
+from runtime_core.errors import RuntimeJobFailureError
 
 MAIN = "def main(backend, user_messenger):\n    return 'ran'\n"
 
@@ -333,7 +335,8 @@ def test_a_folders_main_is_called_like_any(run: Run, tmp_path: Path) -> None:
 def test_a_module_runs_where_it_is_installed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "study"))
+    before = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "study"), before]))
     folder(
         tmp_path,
         {
@@ -575,6 +578,33 @@ def test_a_result_that_does_not_fit_into_memory_says_so(run: Run) -> None:
         """
     )
     assert ended.failure == "The result cannot be encoded: MemoryError"
+
+
+# ---- by way of a service -------------------------------------------------------------------------
+
+
+def test_the_local_service_runs_every_kind(tmp_path: Path) -> None:
+    file = tmp_path / "one.py"
+    file.write_text(MAIN)
+    study = folder(tmp_path, {"main.py": "from pkg.mod import main", "pkg/mod.py": MAIN})
+    given: dict[str, str | bytes | Path] = {
+        "file": file,
+        "folder": study,
+        "module": "json.tool",
+        "text": MAIN,
+        "bytes": b"1 / 0",
+    }
+    with RuntimeService.local() as service:
+        jobs = {}
+        for kind, program in given.items():
+            name = f"{kind}-of-{tmp_path.name}"[:64]
+            jobs[kind] = service.run(service.upload_program(program, {"name": name}))
+        for kind in ("file", "folder", "text"):
+            assert jobs[kind].result(timeout=30) == "ran"
+        with pytest.raises(RuntimeJobFailureError, match="does not take these inputs"):
+            jobs["module"].result(timeout=30)  # it is no program, but it was found and called
+        with pytest.raises(RuntimeJobFailureError, match="ZeroDivisionError"):
+            jobs["bytes"].result(timeout=30)
 
 
 # ---- the price -----------------------------------------------------------------------------------
