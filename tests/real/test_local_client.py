@@ -224,3 +224,26 @@ def test_a_token_that_others_may_read(data: Path) -> None:
         (data / "token").chmod(0o644)
     with pytest.raises(ServiceError, match="Others may read the access token"):
         opened(data)
+
+
+SAYS_WHERE = """
+import os, sys
+
+def main(backend, user_messenger):
+    import only_the_submitter_has
+    return [os.environ["RUNTIME_CORE_JOB"], sys.executable, only_the_submitter_has.VALUE]
+"""
+
+
+def test_a_program_finds_what_its_submitter_finds(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_the_submitter_has.py").write_text("VALUE = 5")
+    with opened(data) as service:  # started without it
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        job = service.run(service.upload_program(SAYS_WHERE))
+        assert job.result(timeout=PATIENCE) == [job.job_id(), sys.executable, 5]
+        monkeypatch.delenv("PYTHONPATH")
+        job = service.run(service.upload_program(SAYS_WHERE))
+        with pytest.raises(RuntimeJobFailureError, match="only_the_submitter_has"):
+            job.result(timeout=PATIENCE)

@@ -2,7 +2,7 @@
 
 What is added to the protocol: a job document says when the job `started` and `ended`, and its
 `position` in the queue; `POST /jobs` takes an `id` of the client's choice, with which it may be
-repeated, and the `python` that runs the program; logs may be asked for from a byte on (`Range`);
+repeated, and the `python` that runs the program with its `python_path`; logs may be asked for from a byte on (`Range`);
 `GET /storage` and `POST /storage/prune` show and apply the retention.
 """
 

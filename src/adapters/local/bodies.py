@@ -136,6 +136,7 @@ def job_from(body: dict[str, Any], program: Program) -> tuple[Job, str]:
         backend=_optional(body, "backend", str, ""),
         image=_optional(body, "runtime", str, ""),
         python=python,
+        python_path=_optional(body, "python_path", str, ""),
         log_level=level or None,
     )
     return job, json.dumps(_optional(body, "params", dict, {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ class LocalClient(RuntimeClient):
 
     def _submit(self, body: dict[str, object]) -> dict[str, Any]:
         # Programs find what the submitter has installed, whoever has started the service.
-        return super()._submit({**body, "id": new_job_id(), "python": sys.executable})
+        python = {"python": sys.executable, "python_path": os.environ.get("PYTHONPATH", "")}
+        return super()._submit({**body, "id": new_job_id(), **python})
 
     def _send(self, request: Request) -> Answer:
         for _ in range(_ATTEMPTS - 1):

@@ -75,7 +75,9 @@ class Job:
     image: str = ""
     """Kept for who asks; programs run with this machine's Python."""
     python: str = ""
-    """The interpreter that runs the program; empty for the service's own."""
+    """The interpreter that runs the program; empty for the service's own, with its environment."""
+    python_path: str = ""
+    """The PYTHONPATH that goes with `python`."""
     log_level: str | None = None
     """The level of Python's logging in the program; None leaves it alone."""
     id: str = attrs.field(factory=new_job_id)

@@ -138,13 +138,19 @@ class ProgramRun:
                 stderr=output,
                 pass_fds=(report,),
                 cwd=self._directory,
-                env={**os.environ, JOB_VARIABLE: self.job.id},
+                env=self._environment(),
                 start_new_session=True,
             )
             ours.pop_all()
         os.set_blocking(self._report, False)
         os.set_blocking(self._output, False)
         return process
+
+    def _environment(self) -> dict[str, str]:
+        environment = {**os.environ, JOB_VARIABLE: self.job.id}
+        if self.job.python:
+            environment["PYTHONPATH"] = self.job.python_path
+        return environment
 
     def _undo(self, process: subprocess.Popen[bytes]) -> None:
         """End a process that has not got its order."""

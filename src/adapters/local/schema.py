@@ -34,6 +34,7 @@ CREATE TABLE jobs (
     backend TEXT NOT NULL,
     image TEXT NOT NULL,
     python TEXT NOT NULL,
+    python_path TEXT NOT NULL,
     log_level TEXT,
     status TEXT NOT NULL,
     created TEXT NOT NULL,

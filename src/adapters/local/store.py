@@ -316,8 +316,9 @@ class Store(Closing):
         for row in self._connection.execute(
             f"SELECT {_JOB_COLUMNS} FROM jobs {clause}", (*values,)
         ):
-            fields = dict(zip(_JOB_FIELDS, row, strict=True))
-            yield Job(**fields | {"status": JobStatus(fields["status"])})
+            fields: dict[str, Any] = dict(zip(_JOB_FIELDS, row, strict=True))
+            fields["status"] = JobStatus(fields["status"])
+            yield Job(**fields)
 
     def _number(self, query: str, values: Iterable[Any] = ()) -> int:
         (number,) = self._connection.execute(query, (*values,)).fetchone()
