@@ -53,7 +53,9 @@ def files(directory: Path) -> set[str]:
 def test_what_was_stored_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         program = store.add_program(Program("p", 5, "d", True, {"a": [1]}), LARGE)
-        job = store.add_job(Job("p", program.source, 5, "b", "i", "/py", "INFO"), '{"x": 1}')
+        job = store.add_job(
+            Job("p", program.source, 5, "b", "i", "/py", "/path", "INFO"), '{"x": 1}'
+        )
         job = store.start_job(job, "12 34")
         store.publish(job, 0, ["one", LARGE.decode()])
         store.log(job, 0, b"printed")
@@ -69,7 +71,8 @@ def test_what_was_stored_is_there_when_it_is_opened_again(tmp_path: Path) -> Non
             job.started,
             "12 34",
         )
-        assert (kept.backend, kept.image, kept.python, kept.log_level) == ("b", "i", "/py", "INFO")
+        assert (kept.backend, kept.image, kept.log_level) == ("b", "i", "INFO")
+        assert (kept.python, kept.python_path) == ("/py", "/path")
         assert store.params(job) == b'{"x": 1}'
         assert store.texts.get(job, Kind.RESULT) == b"5"
         first, second = (text for _, text in store.texts.read(job, Kind.INTERIM, 0, 10))

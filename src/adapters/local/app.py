@@ -2,8 +2,8 @@
 
 What is added to the protocol: a job document says when the job `started` and `ended`, and its
 `position` in the queue; `POST /jobs` takes an `id` of the client's choice, with which it may be
-repeated, and the `python` that runs the program with its `python_path`; logs may be asked for from a byte on (`Range`);
-`GET /storage` and `POST /storage/prune` show and apply the retention.
+repeated, and the `python` that runs the program, with its `python_path`; logs may be asked for from
+a byte on (`Range`); `GET /storage` and `POST /storage/prune` show and apply the retention.
 """
 
 from __future__ import annotations
