@@ -22,6 +22,9 @@ IDLE = 60.0
 START_TIMEOUT = 30.0
 """The seconds that a service has to come up."""
 
+# How often one is started that ends without a word, since something killed it.
+_STARTS = 5
+
 _TAIL_BYTES = 4000
 _MAX_LOG_BYTES = 1 << 20
 _POLL = 0.02
@@ -49,6 +52,7 @@ def find_or_start(
         ServiceError: if none comes up, with what it wrote; or if the extra `local` is missing.
     """
     deadline = time.monotonic() + START_TIMEOUT
+    starts = 0
     while True:
         record = find_service(directory)
         if record is not None and record.url is not None:
@@ -62,10 +66,19 @@ def find_or_start(
         if record is None:
             require_extra()
             make_private(directory)
-            _start(directory, workers, idle, deadline)
+            starts += 1
+            try:
+                _start(directory, workers, idle, deadline)
+            except _KilledError:
+                if starts >= _STARTS:
+                    raise
         else:
             # It is about to listen, or about to end.
             time.sleep(_POLL)
+
+
+class _KilledError(ServiceError):
+    """The service ended while it started, and wrote nothing."""
 
 
 def require_extra() -> None:
@@ -83,11 +96,13 @@ def require_extra() -> None:
         )
 
 
-def await_url(process: subprocess.Popen[bytes], log: IO[bytes], timeout: float) -> str | None:
+def await_url(
+    process: subprocess.Popen[bytes], log: IO[bytes], timeout: float, begin: int = 0
+) -> str | None:
     """Read where a service that is starting listens; None if another one has its directory.
 
     Raises:
-        ServiceError: if it does not come up, with what it wrote to `log`.
+        ServiceError: if it does not come up, with what it wrote to `log` from byte `begin` on.
     """
     assert process.stdout is not None
     line = _read_line(process.stdout, timeout)
@@ -101,8 +116,10 @@ def await_url(process: subprocess.Popen[bytes], log: IO[bytes], timeout: float) 
         return str(said["url"])
     if "error" in said:
         raise ServiceError(f"The local service cannot start: {said['error']}")
+    wrote = _tail(log, begin)
     how = "did not come up in time" if line is None else "ended while it started"
-    raise ServiceError(f"The local service {how}. It wrote: {_tail(log)}")
+    error = _KilledError if line == b"" and not wrote else ServiceError
+    raise error(f"The local service {how}. It wrote: {wrote or 'nothing'}")
 
 
 def _start(directory: Path, workers: int | None, idle: float, deadline: float) -> None:
@@ -113,6 +130,7 @@ def _start(directory: Path, workers: int | None, idle: float, deadline: float) -
     with open(directory / LOG, "a+b", opener=_privately) as log:
         if log.tell() > _MAX_LOG_BYTES:
             log.truncate(0)
+        begin = log.seek(0, os.SEEK_END)
         with subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
             command,
             stdin=subprocess.DEVNULL,
@@ -121,7 +139,7 @@ def _start(directory: Path, workers: int | None, idle: float, deadline: float) -
             bufsize=0,
             cwd=directory,
         ) as process:
-            await_url(process, log, deadline - time.monotonic())
+            await_url(process, log, deadline - time.monotonic(), begin)
 
 
 def _privately(path: str, flags: int) -> int:
@@ -144,7 +162,7 @@ def _read_line(stream: IO[bytes], timeout: float) -> bytes | None:
     return line
 
 
-def _tail(log: IO[bytes]) -> str:
+def _tail(log: IO[bytes], begin: int) -> str:
     size = log.seek(0, os.SEEK_END)
-    log.seek(max(0, size - _TAIL_BYTES))
-    return log.read().decode(errors="replace").strip() or "nothing"
+    log.seek(max(begin, size - _TAIL_BYTES))
+    return log.read().decode(errors="replace").strip()
