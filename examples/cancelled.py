@@ -16,7 +16,6 @@ It needs numpy.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import signal
 import threading
@@ -103,17 +102,10 @@ def summary(means: list[float]) -> dict[str, float]:
 def demonstrate() -> None:
     """Run this program as a job, cancel it after the third interim result, show what is left."""
     from adapters import RuntimeService
-    from runtime_core import RuntimeJobCancelledError, TransportError
+    from runtime_core import RuntimeJobCancelledError
 
-    source = Path(__file__)
-    name = f"cancelled-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
     with RuntimeService.local() as service:
-        try:
-            service.upload_program(source, {"name": name})
-        except TransportError as error:
-            if error.status_code != 409:  # there already, from the last time
-                raise
-        job = service.run(name)
+        job = service.run(service.upload_program(Path(__file__)))
         for number, interim in enumerate(job.interim_results(), start=1):
             if "lattice" in interim:
                 print(f"its last word, with a lattice of magnetisation {interim['lattice'].mean()}")

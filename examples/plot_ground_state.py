@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import math
 import os
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters import RuntimeService
-from runtime_core import RuntimeCoreError, TransportError
+from runtime_core import RuntimeCoreError
 
 try:
     import matplotlib.pyplot as plt
@@ -47,7 +46,7 @@ def main() -> None:
     come_back = "\nThere is no job yet."
     try:
         with RuntimeService.local() as service:
-            job = service.run(upload(service, PROGRAM), inputs=inputs)
+            job = service.run(service.upload_program(PROGRAM), inputs=inputs)
             come_back = f"\nThe job goes on. To come back: runtime-core watch {job.job_id()}"
             print(f"job {job.job_id()}", flush=True)
             for interim in job.interim_results():
@@ -94,17 +93,6 @@ def title(inputs: dict[str, Any]) -> str:
         f"Ground state of the transverse-field Ising ring, h = {inputs['field']:g} J\n"
         f"{inputs['spins']} spins, {inputs['layers']} layers, {how}"
     )
-
-
-def upload(service: RuntimeService, program: Path) -> str:
-    """Upload a program unless it is there; its name changes with its content."""
-    name = f"{program.stem}-{hashlib.sha256(program.read_bytes()).hexdigest()[:12]}"
-    try:
-        return service.upload_program(program, {"name": name})
-    except TransportError as error:
-        if error.status_code != 409:
-            raise
-    return name
 
 
 def shown(energy: float) -> str:
