@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from adapters.http.client import RuntimeClient
 from adapters.http.session import Answer, Request
 from adapters.local.daemon import find_or_start
 from adapters.local.directory import read_token
-from adapters.local.records import new_job_id
+from adapters.local.lock import ServiceRecord
+from adapters.local.records import JobStatus, new_job_id
 from adapters.transport import StreamEndpoint
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.commands import OpenStream
@@ -22,6 +24,10 @@ from runtime_core.errors import TransportError
 from runtime_core.traits import Resume, ServiceTraits
 
 _ATTEMPTS = 3
+
+# A killed service closes its connections a moment before it is seen to be gone, in seconds.
+_DYING = 1.0
+_POLL = 0.01
 
 
 @attrs.frozen
@@ -97,14 +103,40 @@ class LocalClient(RuntimeClient):
         return super()._submit({**body, "id": new_job_id(), **python})
 
     def _send(self, request: Request) -> Answer:
-        for _ in range(_ATTEMPTS - 1):
+        for attempt in range(_ATTEMPTS):
             asked = self._service
             try:
                 return super()._send(request)
             except TransportError as error:
-                if error.status_code is not None or not self._renew(asked.process):
+                if error.status_code is not None:
+                    done = self._own_effect(request, error.status_code) if attempt else None
+                    if done is None:
+                        raise
+                    return done
+                if attempt == _ATTEMPTS - 1 or not self._renew(asked.process):
                     raise
-        return super()._send(request)
+        raise AssertionError
+
+    def _own_effect(self, request: Request, status: int) -> Answer | None:
+        """Give the answer that was not heard, if a request is refused for what it has done.
+
+        That is how it looks when the service had done it, and was gone before it could say so.
+        """
+        match request.method, status, request.path:
+            case "DELETE", 404, _:
+                return Answer(204, "", b"")
+            case "POST", 409, "/programs":
+                sent = json.loads(request.body or b"")
+                there = self.program_get(sent["name"])
+                if all(there.get(key) == value for key, value in sent.items()):
+                    return Answer(
+                        201, "application/json", json.dumps({"id": sent["name"]}).encode()
+                    )
+            case "POST", 409, path if path.endswith("/cancel"):
+                job = self._object(Request("GET", path.removesuffix("/cancel")))
+                if job.get("status") == JobStatus.CANCELLED.value:
+                    return Answer(204, "", b"")
+        return None
 
     def _renew(self, process: str) -> bool:
         """Find or start the service that comes after `process`; say whether there is another.
@@ -113,8 +145,8 @@ class LocalClient(RuntimeClient):
         leave locked.
         """
         if self._service.process == process:
-            service = find_or_start(self._directory, workers=self._workers)
-            if service.process == process:
+            service = self._successor(process)
+            if service is None:
                 return False
             assert service.url is not None
             self.access_token = read_token(self._directory)
@@ -123,6 +155,17 @@ class LocalClient(RuntimeClient):
             self._session = client._session  # noqa: SLF001 - of the class that this one is based on
             self._service = service
         return True
+
+    def _successor(self, process: str) -> ServiceRecord | None:
+        """Find or start a service that is not `process`; None if that one lives on."""
+        deadline = time.monotonic() + _DYING
+        while True:
+            service = find_or_start(self._directory, workers=self._workers)
+            if service.process != process:
+                return service
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_POLL)
 
 
 class LocalStreams:
