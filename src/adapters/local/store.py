@@ -153,14 +153,19 @@ class Store(Closing):
         return (self._sources / digest).read_bytes() if data is None else bytes(data)
 
     def _put_source(self, digest: str, source: bytes) -> None:
+        if self._has_source(digest):
+            return  # its file, if it has one, is whole: writing it again could break it
         kept: bytes | None = source
         if len(source) > INLINE_BYTES:
             self._sources.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._sources / digest).write_bytes(source)
             kept = None
         self._connection.execute(
-            "INSERT OR IGNORE INTO sources VALUES (?, ?, ?)", (digest, len(source), kept)
+            "INSERT INTO sources VALUES (?, ?, ?)", (digest, len(source), kept)
         )
+
+    def _has_source(self, digest: str) -> bool:
+        return self._number("SELECT count(*) FROM sources WHERE hash = ?", (digest,)) > 0
 
     def _drop_sources(self) -> None:
         """Remove the sources that neither a program nor a job has."""
@@ -325,10 +330,14 @@ class Store(Closing):
         return int(number)
 
     def _sweep(self) -> None:
-        """Remove the files of jobs that are not there: of a killed service."""
+        """Remove the files of jobs and sources that are not there: of a killed service."""
         for job_id in self.texts.owners():
             if self.job(job_id) is None:
                 self.texts.sweep(job_id)
+        with contextlib.suppress(FileNotFoundError):
+            for path in self._sources.iterdir():
+                if not self._has_source(path.name):
+                    path.unlink()
 
 
 def _where(pending: bool | None, program: str | None) -> tuple[str, list[Any]]:
