@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -265,7 +266,7 @@ async def _main(options: ServiceOptions, *, lifeline: bool) -> int:
         await serve(options, lambda url: _say(url=url), stop)
     except TakenError:
         _say(taken=True)
-    except (ServiceError, OSError) as error:
+    except (ServiceError, OSError, sqlite3.Error) as error:
         _say(error=str(error))
         return 1
     return 0
