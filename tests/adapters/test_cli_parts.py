@@ -189,7 +189,7 @@ def test_what_is_no_program_gets_a_sentence(
 
 
 def test_a_folder_without_main_is_no_program(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="has no main module: put a file main.py there"):
+    with pytest.raises(CommandError, match="has no main module: put a file"):
         read_program(str(tmp_path))
 
 
@@ -273,9 +273,7 @@ def test_an_interim_result_is_said_in_pairs(value: Any, said: list[tuple[str, st
         ({"step": 1, "of": 4, "progress": 50}, 0.25),
     ],
 )
-def test_progress_is_a_number_from_0_to_1_or_a_step_of_some(
-    value: Any, share: float | None
-) -> None:
+def test_progress_is_a_number_from_0_to_1_or_a_step(value: Any, share: float | None) -> None:
     assert progress(value) == share
 
 

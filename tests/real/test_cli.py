@@ -1,49 +1,34 @@
-"""The command line as people use it: the real command, a real service, pipes and terminals."""
+"""`runtime-core run` without a terminal: the real command, a real service, pipes."""
 
 from __future__ import annotations
 
+import json
 import os
-import pty
 import re
-import select
 import signal
-import subprocess
 import sys
-import termios
-import textwrap
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import attrs
 import pytest
+from cli_runs import (
+    COUNT,
+    FAIL,
+    SLEEP,
+    STUBBORN,
+    assert_gone,
+    cli,
+    interrupt,
+    is_alive,
+    read_until,
+    start,
+)
+from conditions import eventually
 
 from adapters import RuntimeService
+from adapters.local.lock import find_service
 from adapters.local.process import LocalServiceProcess
 from runtime_core.states import JobState
-
-COMMAND = (sys.executable, "-m", "adapters.cli")
-ROWS, COLUMNS = 30, 80
-
-COUNT = """
-    def main(backend, user_messenger, n=3, text=None):
-        user_messenger.publish("hello")
-        for i in range(1, n + 1):
-            user_messenger.publish({"progress": i / n, "energy": -1.0 / i, "shots": i * 10000})
-        return {"n": n, "text": text}
-"""
-FAIL = """
-    def main(backend, user_messenger):
-        user_messenger.publish("before")
-        raise ValueError("it went \\x1b[31mwrong")
-"""
-SLEEP = """
-    import os, time
-    def main(backend, user_messenger):
-        user_messenger.publish([os.getpid(), os.getppid()])
-        time.sleep(60)
-"""
-
 
 Write = Callable[[str], str]
 
@@ -54,89 +39,57 @@ def write(tmp_path: Path) -> Write:
 
     def write(source: str) -> str:
         file = tmp_path / "prog.py"
-        file.write_text(textwrap.dedent(source))
+        file.write_text(source)
         return str(file)
 
     return write
 
 
 @pytest.fixture(scope="module")
-def remote() -> Iterator[LocalServiceProcess]:
+def home() -> Iterator[LocalServiceProcess]:
     """A service that is there before and after the command."""
-    with LocalServiceProcess.start(2) as service:
-        yield service
+    with LocalServiceProcess.start(4) as process:
+        yield process
 
 
 @pytest.fixture
-def known(remote: LocalServiceProcess) -> Iterator[RuntimeService]:
-    with RuntimeService(remote.url, remote.access_token, resume="offset") as service:
+def known(home: LocalServiceProcess) -> Iterator[RuntimeService]:
+    with RuntimeService(home.url, home.access_token, resume="offset") as service:
         yield service
 
 
-def environment(token: str | None = None) -> dict[str, str]:
-    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "RUNTIME_CORE_TOKEN")}
-    secret = {} if token is None else {"RUNTIME_CORE_TOKEN": token}
-    return plain | {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"} | secret
+def job_of(text: str) -> str:
+    found = re.search(r"job ([0-9a-f]{24}) ", text)
+    assert found, text
+    return found[1]
 
 
-def run(*arguments: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "run", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env=environment(token),
-    )
+def assert_runs(known: RuntimeService, job_id: str) -> None:
+    """The job goes on; end it."""
+    with known.job(job_id) as job:
+        assert job.status() is JobState.RUNNING
+        job.cancel()
+        job.wait_for_final_state(timeout=10)
 
 
-def start(*arguments: str, token: str | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "run", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(token),
-    )
+def events(out: str) -> list[dict[str, object]]:
+    """What `--json` printed, without the times; every line of it is an object."""
+    told = [json.loads(line) for line in out.splitlines()]
+    assert all(isinstance(event.pop("seconds", 0.0), float) for event in told)
+    return told
 
 
-def read_until(process: subprocess.Popen[str], pattern: str) -> tuple[str, re.Match[str]]:
-    """Read lines of stdout until one matches."""
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if match := re.search(pattern, line):
-            return seen, match
-    raise AssertionError(f"no {pattern!r} in {seen!r}")
+# ---- how it is told ----------------------------------------------------------------------------
 
 
-def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
-    process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=15)
-
-
-def assert_gone(pids: Sequence[int]) -> None:
-    """All these processes end within a few seconds."""
-    deadline = time.monotonic() + 5
-    while alive := [pid for pid in pids if is_alive(pid)]:
-        assert time.monotonic() < deadline, f"still there: {alive}"
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-# ---- without a terminal ------------------------------------------------------------------------
-
-
-def test_a_program_is_run_and_told_line_by_line(write: Write, tmp_path: Path) -> None:
+def test_a_program_is_run_and_told_line_by_line(
+    home: LocalServiceProcess, write: Write, tmp_path: Path
+) -> None:
     (tmp_path / "n.json").write_text("4")
-    ended = run(write(COUNT), "-i", f"n=@{tmp_path}/n.json", "-i", "text=two words")
+    ended = cli(
+        *("run", write(COUNT), "--data", home.data),
+        *("-i", f"n=@{tmp_path}/n.json", "-i", "text=two words"),
+    )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()
@@ -154,8 +107,10 @@ def test_a_program_is_run_and_told_line_by_line(write: Write, tmp_path: Path) ->
     ]
 
 
-def test_of_a_failed_job_the_services_traceback_is_shown(write: Write) -> None:
-    ended = run(write(FAIL))
+def test_of_a_failed_job_the_programs_traceback_is_shown(
+    home: LocalServiceProcess, write: Write
+) -> None:
+    ended = cli("run", write(FAIL), "--data", home.data)
     assert ended.returncode == 1
     assert re.search(r"before\n.* s  failed\n$", ended.stdout)
     assert ended.stderr.startswith('Traceback (most recent call last):\n  File "program.py", line')
@@ -163,51 +118,260 @@ def test_of_a_failed_job_the_services_traceback_is_shown(write: Write) -> None:
     assert "adapters" not in ended.stderr
 
 
-def test_inputs_that_main_does_not_take_are_the_jobs_error(write: Write) -> None:
-    ended = run(write(COUNT), "-i", "m=4")
+def test_inputs_that_main_does_not_take_are_the_jobs_error(
+    home: LocalServiceProcess, write: Write
+) -> None:
+    ended = cli("run", write(COUNT), "--data", home.data, "-i", "m=4")
     assert ended.returncode == 1
-    assert ended.stderr == (
-        "main() does not take these inputs: main() got an unexpected keyword argument 'm'\n"
-    )
+    assert "main() got an unexpected keyword argument 'm'\n" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
-def test_at_the_timeout_the_job_ends(write: Write) -> None:
-    ended = run(write(SLEEP), "--timeout", "2.5")
-    assert ended.returncode == 4
-    assert ended.stderr == "runtime-core: timeout after 2.5 s: the job was cancelled.\n"
-    assert ended.stdout.endswith("cancelled\n")
-    match = re.search(r"\[(\d+), (\d+)\]", ended.stdout)
-    assert match
-    assert_gone([int(pid) for pid in match.groups()])
+def test_a_job_may_be_given_a_longest_time(home: LocalServiceProcess, write: Write) -> None:
+    ended = cli("run", write(SLEEP), "--data", home.data, "--max-time", "1")
+    assert ended.returncode == 1
+    assert "failed (code RAN_TOO_LONG)\n" in ended.stdout
+    assert "ran too long" in ended.stderr
 
 
-def test_ctrl_c_cancels_the_job_and_leaves_no_process(write: Write) -> None:
-    process = start(write(SLEEP))
-    _, pids = read_until(process, r"\[(\d+), (\d+)\]")
-    out, err = interrupt(process)
-    assert process.returncode == 130
-    assert out.endswith("cancelled\n")
-    assert err == "runtime-core: interrupted: the job was cancelled.\n"
-    assert_gone([int(pid) for pid in pids.groups()])
+def test_a_queued_job_says_where_it_stands(write: Write, tmp_path: Path) -> None:
+    until = tmp_path / "until"
+    file = write(SLEEP)
+    with LocalServiceProcess.start(1) as lone:
+        for _ in range(2):
+            cli("run", file, "--data", lone.data, "--detach", "-i", f"until={until}")
+        process = start("run", file, "--data", lone.data, "-i", f"until={until}")
+        seen, _ = read_until(process, r"s  queued, 2nd in line\n")
+        assert "s  queued\n" in seen
+        jobs = cli("jobs", "--data", lone.data).stdout
+        assert [line.split()[2:4] for line in jobs.splitlines()[1:3]] == [
+            ["queued", "(2)"],
+            ["queued", "(1)"],
+        ]
+        last, second = (line.split()[0] for line in jobs.splitlines()[1:3])
+        assert cli("status", last, "--data", lone.data).stdout == "queued, 2nd in line\n"
+        cli("cancel", second, "--data", lone.data)
+        read_until(process, r"s  queued, next in line\n")
+        until.touch()
+        out, err = process.communicate(timeout=15)
+    assert out.endswith("done\nslept\n")
+    assert err == ""
 
 
-def test_a_reader_that_goes_away_is_no_error(write: Write) -> None:
-    with start(write(SLEEP)) as process:
-        _, pids = read_until(process, r"\[(\d+), (\d+)\]")
+def test_a_reader_that_goes_away_is_no_error(
+    home: LocalServiceProcess, known: RuntimeService, write: Write, tmp_path: Path
+) -> None:
+    until = tmp_path / "until"
+    with start("run", write(SLEEP), "--data", home.data, "-i", f"until={until}") as process:
+        read_until(process, r"\[\d+\]")
         assert process.stdout is not None
         process.stdout.close()
-        os.kill(int(pids[1]), signal.SIGKILL)  # now there is something to write
+        until.touch()  # now there is something to write
         assert process.stderr is not None
         assert process.stderr.read() == ""
     assert process.returncode == 141
-    assert_gone([int(pids[2])])
+
+
+# ---- for programs ------------------------------------------------------------------------------
+
+
+def test_json_is_an_event_a_line(home: LocalServiceProcess, write: Write) -> None:
+    value = {"__type__": "complex", "__value__": [1, 2]}
+    ended = cli(
+        *("run", write(COUNT), "--data", home.data, "--json"),
+        *("-i", "n=1", "-i", f"text={json.dumps(value)}"),
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    submitted, *told = events(ended.stdout)
+    assert submitted["event"] == "submitted"
+    assert re.fullmatch(r"[0-9a-f]{24}", str(submitted["job"]))
+    assert re.fullmatch(r"prog-[0-9a-f]{12}", str(submitted["program"]))
+    states = [event.pop("state") for event in told if event["event"] == "state"]
+    assert states in (["queued"], ["queued", "running"], ["running"], [])
+    value = {"__type__": "complex", "__value__": [1.0, 2.0]}
+    assert [event for event in told if event["event"] != "state"] == [
+        {"event": "interim", "progress": None, "value": "hello"},
+        {
+            "event": "interim",
+            "progress": 1.0,
+            "value": {"progress": 1.0, "energy": -1.0, "shots": 10000},
+        },
+        {"event": "result", "value": {"n": 1, "text": value}},
+    ]
+
+
+def test_json_of_a_job_that_fails(home: LocalServiceProcess, write: Write) -> None:
+    ended = cli("run", write(FAIL), "--data", home.data, "--json")
+    assert ended.returncode == 1
+    assert ended.stderr == ""
+    last = events(ended.stdout)[-1]
+    assert (last["event"], last["code"]) == ("failed", None)
+    assert str(last["reason"]).endswith("ValueError: it went \x1b[31mwrong\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "presses", "code", "last"),
+    [
+        (["--timeout", "2.5"], 0, 4, {"event": "left", "why": "timeout"}),
+        ([], 1, 130, {"event": "left", "why": "interrupt"}),
+        ([], 2, 3, {"event": "cancelled"}),
+    ],
+    ids=["timeout", "Ctrl-C", "Ctrl-C twice"],
+)
+def test_json_of_a_job_that_is_left_or_cancelled(
+    options: list[str],
+    presses: int,
+    code: int,
+    last: dict[str, object],
+    home: LocalServiceProcess,
+    known: RuntimeService,
+    write: Write,
+) -> None:
+    process = start("run", write(SLEEP), "--data", home.data, "--json", *options)
+    first, match = read_until(process, r'"event": "interim".*\[(\d+)\]')
+    interrupt(process, presses)
+    out, _ = process.communicate(timeout=15)
+    assert process.returncode == code
+    job = str(events(first)[0]["job"])
+    assert events(out)[-1] == (last | {"job": job} if code != 3 else last)
+    if code == 3:
+        assert_gone(int(match[1]))
+    else:
+        assert_runs(known, job)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nothing.py"], "There is no file"),
+        ([__file__], "has no main"),
+        (["PROGRAM", "-i", "x"], "NAME=VALUE"),
+        (["PROGRAM", "--url", "http://127.0.0.1:9"], "Does a service run at"),
+    ],
+    ids=["no file", "no main", "bad input", "dead service"],
+)
+def test_json_of_what_cannot_be_run(arguments: list[str], says: str, write: Write) -> None:
+    given = [write(COUNT) if word == "PROGRAM" else word for word in arguments]
+    ended = cli("run", *given, "--json")
+    assert ended.returncode == 2
+    (only,) = events(ended.stdout)
+    assert only["event"] == "error"
+    assert says in str(only["message"])
+    assert ended.stderr == f"runtime-core: {only['message']}\n"
+
+
+# ---- leaving and coming back -------------------------------------------------------------------
+
+
+def test_a_detached_job_outlives_the_command_that_started_its_service(
+    write: Write, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    try:
+        ended = cli("run", write(SLEEP), "--data", data, "--detach", "-i", f"until={tmp_path}/u")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        job = ended.stdout.rstrip("\n")
+        assert re.fullmatch(r"[0-9a-f]{24}", job)
+        assert cli("status", job, "--data", data).stdout in ("queued\n", "running\n")
+        (tmp_path / "u").touch()
+        assert cli("result", job, "--data", data).stdout == "slept\n"
+    finally:
+        record = find_service(data)
+        assert record is not None
+        os.kill(record.pid, signal.SIGTERM)
+        assert eventually(lambda: find_service(data) is None)
+
+
+def test_json_of_a_detached_job(home: LocalServiceProcess, write: Write) -> None:
+    ended = cli("run", write(COUNT), "--data", home.data, "--detach", "--json")
+    (only,) = events(ended.stdout)
+    assert list(only) == ["event", "job", "program"]
+    assert only["event"] == "submitted"
+
+
+def test_at_the_timeout_the_job_goes_on(
+    home: LocalServiceProcess, known: RuntimeService, write: Write
+) -> None:
+    ended = cli("run", write(SLEEP), "--data", home.data, "--timeout", "2.5")
+    assert ended.returncode == 4
+    job = job_of(ended.stdout)
+    assert ended.stderr == (
+        f"runtime-core: timeout after 2.5 s: job {job} goes on. Come back with\n"
+        f"    runtime-core watch {job} --data {home.data}\n"
+    )
+    assert_runs(known, job)
+
+
+@pytest.mark.parametrize("where", ["on this machine", "somewhere else"])
+def test_ctrl_c_leaves_the_job_running(
+    where: str, home: LocalServiceProcess, known: RuntimeService, write: Write
+) -> None:
+    place = ["--data", str(home.data)] if where == "on this machine" else ["--url", home.url]
+    process = start("run", write(SLEEP), *place, RUNTIME_CORE_TOKEN=home.access_token)
+    seen, _ = read_until(process, r"\[\d+\]")
+    job = job_of(seen)
+    interrupt(process)
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert err == (
+        "runtime-core: leaving, the job goes on: Ctrl-C again within 2 s cancels it\n"
+        f"runtime-core: interrupted: job {job} goes on. Come back with\n"
+        f"    runtime-core watch {job} {' '.join(place)}\n"
+    )
+    assert_runs(known, job)
+
+
+@pytest.mark.parametrize("options", [[], ["--cancel-on-interrupt"]], ids=["twice", "by option"])
+def test_ctrl_c_can_cancel_the_job(
+    options: list[str], home: LocalServiceProcess, write: Write
+) -> None:
+    process = start("run", write(SLEEP), "--data", home.data, *options)
+    _, pid = read_until(process, r"\[(\d+)\]")
+    interrupt(process, 1 if options else 2)
+    out, err = process.communicate(timeout=15)
+    assert process.returncode == 3
+    assert out.endswith("s  cancelled\n")
+    assert err == "runtime-core: cancelling the job\n"
+    assert_gone(int(pid[1]))
+
+
+def test_a_third_ctrl_c_waits_for_nothing(
+    home: LocalServiceProcess, known: RuntimeService, write: Write
+) -> None:
+    process = start("run", write(STUBBORN), "--data", home.data)
+    seen, pid = read_until(process, r"\[(\d+)\]")
+    interrupt(process, 3)
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert is_alive(int(pid[1]))
+    job = job_of(seen)
+    assert f"job {job} was asked to end, and has not ended yet. Come back with\n" in err
+    known.job(job).wait_for_final_state(timeout=15)
+    assert_gone(int(pid[1]))
+
+
+def test_a_job_that_ends_after_a_ctrl_c_is_told_all_the_same(
+    home: LocalServiceProcess, write: Write, tmp_path: Path
+) -> None:
+    until = tmp_path / "until"
+    process = start("run", write(SLEEP), "--data", home.data, "-i", f"until={until}")
+    read_until(process, r"\[\d+\]")
+    interrupt(process)
+    assert process.stderr is not None
+    process.stderr.readline()
+    until.touch()
+    out, err = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert out.endswith("s  done\nslept\n")
+    assert err == ""
 
 
 # ---- a service somewhere else ------------------------------------------------------------------
 
 
 def test_a_service_that_cannot_be_reached_gets_a_sentence(write: Write) -> None:
-    ended = run(write(COUNT), "--url", "http://127.0.0.1:9")
+    ended = cli("run", write(COUNT), "--url", "http://127.0.0.1:9")
     assert ended.returncode == 2
     assert ended.stderr.startswith("runtime-core: ")
     assert "refused" in ended.stderr
@@ -216,13 +380,13 @@ def test_a_service_that_cannot_be_reached_gets_a_sentence(write: Write) -> None:
 
 
 def test_what_is_no_url_gets_a_sentence(write: Write) -> None:
-    ended = run(write(COUNT), "--url", "127.0.0.1:9")
+    ended = cli("run", write(COUNT), "--url", "127.0.0.1:9")
     assert ended.returncode == 2
     assert ended.stderr.startswith("runtime-core: The service's URL must start with http://")
 
 
-def test_a_wrong_token_gets_a_sentence(remote: LocalServiceProcess, write: Write) -> None:
-    ended = run(write(COUNT), "--url", remote.url, token="wrong")
+def test_a_wrong_token_gets_a_sentence(home: LocalServiceProcess, write: Write) -> None:
+    ended = cli("run", write(COUNT), "--url", home.url, RUNTIME_CORE_TOKEN="wrong")
     assert ended.returncode == 2
     assert "401" in ended.stderr
     assert "RUNTIME_CORE_TOKEN" in ended.stderr
@@ -230,43 +394,21 @@ def test_a_wrong_token_gets_a_sentence(remote: LocalServiceProcess, write: Write
 
 
 def test_a_program_that_is_there_already_is_run_again(
-    remote: LocalServiceProcess, write: Write
+    home: LocalServiceProcess, write: Write
 ) -> None:
     for _ in range(2):
-        ended = run(write(COUNT), "--url", remote.url, token=remote.access_token)
+        ended = cli("run", write(COUNT), "--url", home.url, RUNTIME_CORE_TOKEN=home.access_token)
         assert ended.returncode == 0, ended.stderr
-        assert f"at {remote.url}\n" in ended.stdout
+        assert f"at {home.url}\n" in ended.stdout
         assert ended.stdout.endswith("{'n': 3, 'text': None}\n")
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "timeout"])
-def test_a_job_somewhere_else_goes_on(
-    how: str, remote: LocalServiceProcess, known: RuntimeService, write: Write
-) -> None:
-    limit = ["--timeout", "2.5"] if how == "timeout" else []
-    process = start(write(SLEEP), "--url", remote.url, *limit, token=remote.access_token)
-    seen, _ = read_until(process, r"\[\d+, \d+\]")
-    found = re.search(r"job ([0-9a-f]+) at", seen)
-    assert found
-    _, err = process.communicate(timeout=15) if limit else interrupt(process)
-    assert process.returncode == (4 if limit else 130)
-    assert "the job goes on." in err
-    assert f"RuntimeService('{remote.url}', token).job('{found[1]}').result()" in err
-    assert remote.access_token not in err
-    with known.job(found[1]) as job:
-        assert job.status() is JobState.RUNNING
-        job.cancel()
-        job.wait_for_final_state(timeout=10)
-
-
 def test_a_job_that_somebody_else_cancels(
-    remote: LocalServiceProcess, known: RuntimeService, write: Write
+    home: LocalServiceProcess, known: RuntimeService, write: Write
 ) -> None:
-    process = start(write(SLEEP), "--url", remote.url, token=remote.access_token)
-    seen, _ = read_until(process, r"\[\d+, \d+\]")
-    found = re.search(r"job ([0-9a-f]+) at", seen)
-    assert found
-    with known.job(found[1]) as job:
+    process = start("run", write(SLEEP), "--data", home.data)
+    seen, _ = read_until(process, r"\[\d+\]")
+    with known.job(job_of(seen)) as job:
         job.cancel()
     out, err = process.communicate(timeout=15)
     assert process.returncode == 3
@@ -274,132 +416,44 @@ def test_a_job_that_somebody_else_cancels(
     assert err == ""
 
 
-# ---- in a terminal -----------------------------------------------------------------------------
+# ---- a data directory --------------------------------------------------------------------------
 
 
-@attrs.define
-class Screen:
-    """What a terminal shows: as much of one as the command's output needs."""
-
-    lines: list[str] = attrs.Factory(lambda: [""])
-    row: int = 0
-    column: int = 0
-    cursor: bool = True
-
-    def feed(self, text: str) -> None:
-        for token in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|[^\x1b]", text):
-            self._take(token)
-
-    def _take(self, token: str) -> None:
-        if token == "\r":
-            self.column = 0
-        elif token == "\n":
-            self.row += 1
-            self.lines += [""] * (self.row + 1 - len(self.lines))
-        elif token == "\x1b[2K":
-            self.lines[self.row] = ""
-        elif token.endswith("A") and token[0] == "\x1b":
-            self.row -= int(token[2:-1] or 1)
-        elif token in ("\x1b[?25l", "\x1b[?25h"):
-            self.cursor = token.endswith("h")
-        elif token[0] == "\x1b":
-            assert token.endswith("m"), token
-        else:
-            if self.column == COLUMNS:
-                self._take("\r")
-                self._take("\n")
-            line = self.lines[self.row].ljust(self.column)
-            self.lines[self.row] = line[: self.column] + token + line[self.column + 1 :]
-            self.column += 1
+def test_a_data_directory_that_others_may_write_to_gets_a_sentence(
+    write: Write, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o777)
+    ended = cli("run", write(COUNT), "--data", data)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"runtime-core: Others may write to the data directory {data}")
+    assert ended.stderr.count("\n") == 1
 
 
-def run_in_terminal(
-    command: Sequence[str], interrupt_at: str | None = None
-) -> tuple[int, str, Screen]:
-    """Give the exit code, all that was written, and what the screen shows at the end."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (ROWS, COLUMNS))
-    env = environment()
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
-    os.close(theirs)
-    data = b""
-    deadline = time.monotonic() + 30
-    while select.select([ours], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # EIO: the other end is closed
-            break
-        if not part:
-            break
-        data += part
-        if interrupt_at is not None and re.search(interrupt_at.encode(), data):
-            process.send_signal(signal.SIGINT)
-            interrupt_at = None
-    os.close(ours)
-    text = data.decode()
-    screen = Screen()
-    screen.feed(text)
-    return process.wait(10), text, screen
+def test_a_data_directory_that_is_a_file_gets_a_sentence(write: Write) -> None:
+    program = write(COUNT)
+    ended = cli("run", program, "--data", program)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"runtime-core: The data directory {program} cannot be used: ")
+    assert ended.stderr.count("\n") == 1
 
 
-def test_a_terminal_shows_progress_and_keeps_the_history(write: Write) -> None:
-    code, text, screen = run_in_terminal([*COMMAND, "run", write(COUNT), "-i", f"text={'x' * 90}"])
-    assert code == 0
-    assert "starting a service" in text
-    assert "━" in text
-    assert screen.cursor
-    said = [re.sub(r"^ +\d+\.\d s  ", "", line.rstrip()) for line in screen.lines]
-    assert re.fullmatch(r"prog-[0-9a-f]{12}  job [0-9a-f]{24} on this machine", said.pop(0))
-    assert [word for word in said if word not in ("queued", "running")] == [
-        "hello",
-        " 33%  energy=-1  shots=10,000",
-        " 66%  energy=-0.5  shots=20,000",
-        "100%  energy=-0.333333  shots=30,000",
-        "done",
-        "{",
-        "    'n': 3,",
-        "    'text':",
-        "'" + "x" * 79,
-        "x" * 11 + "'",
-        "}",
-        "",
-    ]
-
-
-def test_a_long_interim_result_goes_on_below_itself(write: Write) -> None:
-    words = " ".join(["word"] * 30)
-    source = f"def main(backend, user_messenger):\n    user_messenger.publish({words!r})\n"
-    code, _, screen = run_in_terminal([*COMMAND, "run", write(source)])
-    assert code == 0
-    shown = [line.strip() for line in screen.lines if "word" in line]
-    assert len(shown) == 3
-    assert " ".join(shown).endswith(words)
-
-
-def test_ctrl_c_in_a_terminal(write: Write) -> None:
-    code, text, screen = run_in_terminal([*COMMAND, "run", write(SLEEP)], r"\[\d+, \d+\]")
-    assert code == 130
-    assert screen.cursor
-    assert screen.lines[-3].endswith("cancelled")
-    assert screen.lines[-2:] == ["runtime-core: interrupted: the job was cancelled.", ""]
-    match = re.search(r"\[(\d+), (\d+)\]", text)
-    assert match
-    assert_gone([int(pid) for pid in match.groups()])
-
-
-@pytest.mark.parametrize(("module", "extra"), [("rich", "cli"), ("starlette", "local")])
-def test_a_missing_extra_is_named(module: str, extra: str, write: Write) -> None:
+def test_only_what_is_needed_is_imported() -> None:
+    script = "import sys, adapters.cli.attend; sys.exit('rich' in sys.modules)"
+    assert cli_script(script) == 0
+    slow = "{'rich', 'argcomplete', 'cattrs', 'sqlite3', 'starlette', 'multiprocessing'}"
     script = (
-        f"import sys; sys.modules[{module!r}] = None; "
-        "from adapters.cli import main; sys.exit(main())"
+        "import sys, contextlib, adapters.cli\n"
+        "with contextlib.suppress(SystemExit): adapters.cli.main(['--help'])\n"
+        f"sys.exit(bool({slow} & set(sys.modules)))"
     )
-    code, _, screen = run_in_terminal([sys.executable, "-c", script, "run", write(COUNT)])
-    said = "".join(screen.lines)
-    assert code == 2
-    assert f"pip install 'runtime-core[{extra}]'" in said
-    assert "Traceback" not in said
+    assert cli_script(script) == 0
 
 
-def test_rich_is_imported_for_a_terminal_only() -> None:
-    script = "import sys, adapters, adapters.cli.run; sys.exit('rich' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], timeout=30).returncode == 0
+def cli_script(script: str) -> int:
+    import subprocess
+
+    return subprocess.run(
+        [sys.executable, "-c", script], timeout=30, stdout=subprocess.DEVNULL
+    ).returncode

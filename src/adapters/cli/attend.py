@@ -45,6 +45,10 @@ from runtime_core.states import JobState
 _TICK = 0.1
 _CHANCE = 2.0
 """Seconds after a Ctrl-C in which a second one cancels the job."""
+_LAST_CHANCE = 1.0
+"""Seconds that the wish for a cancel has to arrive."""
+_REPLAY = 0.5
+"""Seconds after a job was found in which what it published before is told again."""
 _CANCEL_TIMEOUT = 10.0
 """Seconds that a job has to end after it was cancelled: more than a service's own patience."""
 
@@ -113,6 +117,7 @@ class _Attendance:
         self._state: JobState | None = None
         self._origin: float | None = time.monotonic()
         self._duration: float | None = None
+        self._live_from = -math.inf
         self.cancels_at_once = False
         """Whether the first Ctrl-C cancels the job."""
 
@@ -153,8 +158,7 @@ class _Attendance:
                 if self._state is JobState.QUEUED:
                     self._view.queued(self._seconds(), position)
             case Interim(value, moment):
-                since = None if self._origin is None else max(0.0, moment - self._origin)
-                self._view.interim(since, value)
+                self._view.interim(self._since(moment), value)
             case Noted(text):
                 self._view.note(printable(text))
             case Ended(value):
@@ -191,7 +195,9 @@ class _Attendance:
             self._origin = None
             if created is not None and ended is not None:
                 self._duration = (ended - created).total_seconds()
-        elif created is not None:
+            return
+        self._live_from = time.monotonic() + _REPLAY
+        if created is not None:
             age = (datetime.now(UTC) - created).total_seconds()
             self._origin = time.monotonic() - max(0.0, age)
 
@@ -203,6 +209,12 @@ class _Attendance:
         if state is not self._state and not state.is_final:
             self._state = state
             self._view.state(self._seconds(), word(state))
+
+    def _since(self, moment: float) -> float | None:
+        """Seconds from the submission to when an interim result came; None if it is an old one."""
+        if self._origin is None or moment < self._live_from:
+            return None
+        return max(0.0, moment - self._origin)
 
     def _seconds(self) -> float | None:
         return self._duration if self._origin is None else time.monotonic() - self._origin
@@ -247,14 +259,17 @@ class _Attendance:
         else:
             goes_on = "goes on"
             if self._stage is Stage.CANCELLING:
-                goes_on = "was asked to end, and has not ended yet"
+                # A third Ctrl-C may come before the wish of the second has been sent.
+                arrived = self._follower.cancel_arrived.wait(_LAST_CHANCE)
+                asked = "was asked" if arrived else "may not have been asked"
+                goes_on = f"{asked} to end, and has not ended yet"
             text = f"{why}: job {job.job_id()} {goes_on}. {self._way_back(job)}"
         short = "timeout" if code is Exit.TIMEOUT else "interrupt"
         self._view.left(short, None if job is None else job.job_id(), text)
         return code
 
     def _way_back(self, job: RuntimeJob) -> str:
-        return f"Come back to it with\n    {self._place.command('watch', job.job_id())}"
+        return f"Come back with\n    {self._place.command('watch', job.job_id())}"
 
     # ---- endings -------------------------------------------------------------------------------
 

@@ -101,6 +101,8 @@ class Follower:
         self._left = threading.Event()
         self.notices: queue.Queue[Notice] = queue.Queue(1000)
         """What happens, in order; the last one is `Ended` or `Broken`."""
+        self.cancel_arrived = threading.Event()
+        """Set when the service has the wish of `cancel`."""
         self._handler = _NoteHandler(self.notices)
 
     def __enter__(self) -> Self:
@@ -171,6 +173,8 @@ class Follower:
             pass  # it has ended: how, is on its way
         except RuntimeCoreError as error:
             self.notices.put(Noted(str(error)))
+        else:
+            self.cancel_arrived.set()
 
 
 def last_known_state(job: RuntimeJob) -> JobState:

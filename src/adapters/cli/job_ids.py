@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sqlite3
 
 _NEWEST = "SELECT id, program, status FROM jobs ORDER BY key DESC LIMIT 20"
 
@@ -18,6 +17,9 @@ def complete_job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) 
     if getattr(parsed_args, "url", None) is not None:
         return {}
     try:
+        import sqlite3
+
+        from adapters.cli.text import status_word
         from adapters.local.directory import data_directory
         from adapters.local.store import DATABASE
 
@@ -29,7 +31,7 @@ def complete_job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) 
     except Exception:
         return {}
     return {
-        job: f"{program}, {status.lower()}"
+        job: f"{program}, {status_word(status)}"
         for job, program, status in rows
         if job.startswith(prefix)
     }

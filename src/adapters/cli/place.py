@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator
@@ -81,7 +80,7 @@ class Place:
                 if self.url is None:
                     return RuntimeService.local(data=self.data)
                 return RuntimeService(self.url, self.token, resume=self.resume)
-            except (ValueError, OSError, sqlite3.Error) as error:
+            except (ValueError, OSError) as error:
                 raise CommandError(str(error)) from error
             finally:
                 for warning in caught:

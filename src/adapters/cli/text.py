@@ -6,6 +6,9 @@ import math
 import reprlib
 from typing import Any, TypeAlias
 
+from adapters.services.ibm_legacy import status_event
+from runtime_core.events import UnknownStatusReported
+from runtime_core.lifecycle import STATED
 from runtime_core.states import JobState
 
 Pairs: TypeAlias = list[tuple[str, str]]
@@ -65,6 +68,12 @@ def progress(value: Any) -> float | None:
 def word(state: JobState) -> str:
     """Give the word for a state."""
     return "failed" if state is JobState.ERROR else state.value
+
+
+def status_word(status: str) -> str:
+    """Give the word for a status in a service's own word; that itself if we have none for it."""
+    event = status_event({"status": status})
+    return status if isinstance(event, UnknownStatusReported) else word(STATED[type(event)])
 
 
 def standing(position: int) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ABOUT = "List the newest jobs."
 
-_COLUMNS = ("JOB", "PROGRAM", "STATE", "CREATED", "TOOK")
+_COLUMNS = ("JOB", "PROGRAM", "STATE", "CREATED", "RAN")
 _GAP = "  "
 _SHORTEST_PROGRAM = 8
 
@@ -64,11 +64,13 @@ def run(options: argparse.Namespace) -> Exit:
 
 
 def _facts(job: RuntimeJob) -> dict[str, object]:
+    from adapters.cli.text import status_word
+
     said = job.document
     return {
         "job": said.id,
         "program": said.program_id,
-        "state": _word(job),
+        "state": status_word(said.status),
         "position": said.position,
         "created": said.created or None,
         "started": said.started or None,
@@ -76,34 +78,23 @@ def _facts(job: RuntimeJob) -> dict[str, object]:
     }
 
 
-def _word(job: RuntimeJob) -> str:
-    """The state of a job in our word; the service's own if we have none for it."""
-    from adapters.cli.text import word
-    from adapters.services.ibm_legacy import status_event
-    from runtime_core.events import UnknownStatusReported
-    from runtime_core.lifecycle import STATED
-
-    event = status_event({"status": job.document.status})
-    if isinstance(event, UnknownStatusReported):
-        return event.word
-    return word(STATED[type(event)])
-
-
 def _row(job: RuntimeJob, now: datetime) -> list[str]:
-    from adapters.cli.text import printable
+    from adapters.cli.text import printable, status_word
     from adapters.cli.times import ago, lasting, read_time
 
     said = job.document
     created, started, ended = map(read_time, (said.created, said.started, said.ended))
-    state = _word(job) if said.position is None else f"{_word(job)} ({said.position})"
+    state = status_word(said.status)
+    if said.position is not None:
+        state = f"{state} ({said.position})"
     end = ended or (now if started is not None else None)
-    took = lasting((end - started).total_seconds()) if started and end else ""
+    ran = lasting((end - started).total_seconds()) if started and end else ""
     return [
         printable(said.id),
         printable(said.program_id),
         printable(state),
         "" if created is None else ago(created, now),
-        took,
+        ran,
     ]
 
 
