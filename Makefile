@@ -18,7 +18,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench test-all format clean
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak test-all format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,10 @@ bench: $(STAMP) ## Run the benchmarks, one after the other
 		echo "bench: $$file"; \
 		$(PY) "$$file"; \
 	done
+
+soak: $(STAMP) ## Kill the local service at 100 moments under load; SEED=... repeats a schedule
+	@echo "soak: tests/soak/kill.py"
+	@$(PY) tests/soak/kill.py
 
 test-all: ## Run the tests on every Python from 3.11 that this machine has
 	@ran=; failed=; \

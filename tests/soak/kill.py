@@ -161,7 +161,8 @@ class Soak:
 
     def _under_load(self, this: Round) -> None:
         place = self.main
-        self._threads.start(place, this, (*RAW, *PUBLIC))
+        public = random.Random(this.seed).sample(PUBLIC, len(PUBLIC) - 1)
+        self._threads.start(place, this, (*RAW, *public))
         time.sleep(this.delay if this.kind == "load" else this.first)
         killed = self._kill(place)
         if this.kind == "start":

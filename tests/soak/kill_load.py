@@ -33,6 +33,7 @@ from runtime_core.errors import (
     RuntimeInvalidStateError,
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
+    TransportError,
 )
 from runtime_core.states import JobState
 
@@ -103,7 +104,9 @@ def streams_to_a_callback(place: Place, chance: random.Random) -> None:
             f"the stream of {job.job_id()} stopped at {reader.count}",
         )
     error = job.stream_error()
-    place.ledger.expect(error is None, f"the stream of {job.job_id()} ended with {error!r}")
+    if error is not None:
+        _is_cut(place, job, error)
+        _read_again(place, job, inputs)
     _let_go(place, job)
 
 
@@ -113,13 +116,8 @@ def iterates_over_a_stream(place: Place, chance: random.Random) -> None:
     job_id = place.service.run(PROGRAM, inputs=inputs).job_id()
     place.ledger.acknowledged(job_id, inputs["number"])
     job = place.service.job(job_id)
-    reader = _Reader(place.ledger, inputs["number"])
-    for value in job.interim_results():
-        reader(job_id, value)
-    if _ends(place, job, inputs):
-        place.ledger.expect(
-            reader.count == MESSAGES, f"the iterator of {job_id} ended at {reader.count}"
-        )
+    _read_again(place, job, inputs)
+    _ends(place, job, inputs)
     _let_go(place, job)
 
 
@@ -192,6 +190,31 @@ def _ends(place: Place, job: RuntimeJob, inputs: dict[str, Any]) -> bool:
         ledger.count("waits that ended: result")
         return True
     return False
+
+
+def _read_again(place: Place, job: RuntimeJob, inputs: dict[str, Any]) -> None:
+    """Read all interim results until they are complete."""
+    ledger, job_id = place.ledger, job.job_id()
+    while True:
+        reader = _Reader(ledger, inputs["number"])
+        try:
+            for value in job.interim_results():
+                reader(job_id, value)
+        except TransportError as error:
+            _is_cut(place, job, error)
+            continue
+        break
+    is_whole = reader.count == MESSAGES or job.status() is JobState.ERROR
+    ledger.expect(is_whole, f"the stream of {job_id} ended at {reader.count}")
+
+
+def _is_cut(place: Place, job: RuntimeJob, error: BaseException) -> None:
+    """A stream may end early if the service goes when the job has ended, if it says so."""
+    place.ledger.count("streams that ended early, and said so")
+    place.ledger.expect(
+        isinstance(error, TransportError) and error.retryable and job.status().is_final,
+        f"the stream of {job.job_id()} ended with {error!r}",
+    )
 
 
 def _let_go(place: Place, job: RuntimeJob) -> None:
