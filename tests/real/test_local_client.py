@@ -247,3 +247,9 @@ def test_a_program_finds_what_its_submitter_finds(
         job = service.run(service.upload_program(SAYS_WHERE))
         with pytest.raises(RuntimeJobFailureError, match="only_the_submitter_has"):
             job.result(timeout=PATIENCE)
+
+
+def test_a_stranger_does_not_keep_it_from_ending(data: Path) -> None:
+    record = find_or_start(data, workers=1, idle=0.2)
+    with socket.create_connection(("127.0.0.1", record.port)):
+        assert eventually(lambda: find_service(data) is None)

@@ -658,7 +658,7 @@ def test_logout_is_answered(client: Client) -> None:
         ({"Host": "127.0.0.1:1"}, 403),
         ({"Origin": "http://example.org"}, 403),
         ({"Origin": "null"}, 403),
-        ({"Host": "localhost:{port}", "Origin": "http://127.0.0.1:{port}"}, 404),
+        ({"Host": "localhost:{port}", "Origin": "http://127.0.0.1:{port}"}, 403),
     ],
 )
 def test_the_gate_stands_before_calls_and_streams(

@@ -99,6 +99,11 @@ class Doorkeeper:
         self._max_admitted = files * 3 // 4 - self._max_guests
         self._guests: dict[Door, None] = {}
 
+    @property
+    def guests(self) -> int:
+        """How many guests there are."""
+        return len(self._guests)
+
     def protocol(self) -> type[asyncio.Protocol]:
         """Give what uvicorn is to speak HTTP with: ``Config(http=doorkeeper.protocol())``."""
 

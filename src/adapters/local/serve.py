@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from adapters.local.daemon import require_extra
@@ -31,6 +32,7 @@ def serve_in_foreground(
     data: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     token: str | None = None,
+    allowed_hosts: Sequence[str] = (),
     keep_seconds: float | None = None,
     keep_bytes: int | None = None,
 ) -> int:
@@ -43,6 +45,8 @@ def serve_in_foreground(
         workers: how many jobs run at a time; None for one for each core.
         token: the access token from now on; None for the one in the data directory. Without
             loopback it must be given.
+        allowed_hosts: by which other names clients reach it, ``name`` or ``name:port``: those of a
+            reverse proxy, or of a tunnel.
         keep_seconds: how long jobs are kept after their end.
         keep_bytes: the size of everything above which the oldest jobs go.
 
@@ -66,6 +70,7 @@ def serve_in_foreground(
         host=host,
         port=port,
         token=token,
+        allowed_hosts=tuple(allowed_hosts),
         rule=RetentionRule(
             rule.keep_seconds if keep_seconds is None else keep_seconds,
             rule.keep_bytes if keep_bytes is None else keep_bytes,

@@ -27,7 +27,8 @@ import uvicorn
 
 from adapters.local.app import create_app
 from adapters.local.directory import keep_token, make_private
-from adapters.local.gate import Gate
+from adapters.local.door import ACCEPT_BATCH, QUEUE, Doorkeeper, raise_file_limit
+from adapters.local.gate import Gate, names_of
 from adapters.local.lock import ServiceLock
 from adapters.local.retention import Retention, RetentionRule
 from adapters.local.store import Store
@@ -62,6 +63,8 @@ class ServiceOptions:
     """The address or name to listen at."""
     port: int = 0
     """The port to listen at; 0 for the last one, if it is free, or any."""
+    allowed_hosts: tuple[str, ...] = ()
+    """By which other names it is reached: ``name`` or ``name:port``."""
     token: str | None = attrs.field(default=None, repr=False)
     """The access token; None for the one in the data directory."""
     idle: float | None = None
@@ -96,7 +99,9 @@ async def serve(
         supervisor.open()
         port = listener.getsockname()[1]
         app = create_app(store, supervisor, retention)
-        server = _Server(_config(Gate(app, token, port)))
+        gate = Gate(app, token, port, names_of(options.host, options.allowed_hosts))
+        doorkeeper = Doorkeeper(gate, raise_file_limit())
+        server = _Server(_config(gate, doorkeeper), doorkeeper)
         url = f"http://{_reachable(options.host)}:{port}"
 
         def announce() -> None:
@@ -131,7 +136,7 @@ async def _ended(
         return
 
     def is_needed() -> bool:
-        return supervisor.is_busy or server.has_connections
+        return supervisor.is_busy or server.has_clients
 
     loop = asyncio.get_running_loop()
     needed = loop.time()
@@ -161,17 +166,20 @@ async def _prune_hourly(retention: Retention) -> None:
 class _Server(uvicorn.Server):
     """Says when it listens, and leaves signals to `serve`."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, doorkeeper: Doorkeeper) -> None:
         super().__init__(config)
+        self._doorkeeper = doorkeeper
         self.listening = asyncio.Event()
 
     @property
-    def has_connections(self) -> bool:
-        """Whether anybody is connected."""
-        return bool(self.server_state.connections)
+    def has_clients(self) -> bool:
+        """Whether anybody is connected who has shown the token."""
+        return len(self.server_state.connections) > self._doorkeeper.guests
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUE)  # asyncio has called it with its batch
         self.listening.set()
 
     @contextlib.contextmanager
@@ -212,11 +220,14 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(gate: Gate, doorkeeper: Doorkeeper) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        gate,
         loop="asyncio",
-        http="h11",
+        http=doorkeeper.protocol(),
+        backlog=ACCEPT_BATCH,
+        # Below are warnings of what strangers send, with which they could fill the disk.
+        log_level="error",
         ws="wsproto",
         ws_max_size=1 << 16,
         ws_ping_interval=PING_INTERVAL,
