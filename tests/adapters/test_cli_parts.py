@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from adapters.cli import main
 from adapters.cli.arguments import COMMANDS, parse
 from adapters.cli.inputs import read_inputs
+from adapters.cli.interrupts import Interrupts
 from adapters.cli.options import TOKEN_VARIABLE, duration, size
 from adapters.cli.outcome import CommandError
 from adapters.cli.place import Place
@@ -223,6 +225,35 @@ def test_a_programs_name_changes_with_its_content_only(tmp_path: Path) -> None:
     assert read_program(str(first), 60).name == f"{name}-60s"  # its longest time is its own
     first.write_text(MAIN + "\n")
     assert read_program(str(first)).name != name
+
+
+def test_ctrl_c_is_heard_by_who_asks() -> None:
+    with Interrupts() as interrupts:
+        assert not interrupts.heard_one()
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert [interrupts.heard_one() for _ in range(3)] == [True, True, False]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_the_third_ctrl_c_that_nobody_hears_interrupts() -> None:
+    with Interrupts():
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+            assert not interrupts.heard_one()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

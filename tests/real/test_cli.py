@@ -6,18 +6,22 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cli_runs import (
+    COMMAND,
     COUNT,
     FAIL,
     SLEEP,
     STUBBORN,
     assert_gone,
+    call,
     cli,
+    environment,
     interrupt,
     is_alive,
     read_until,
@@ -139,18 +143,18 @@ def test_a_queued_job_says_where_it_stands(write: Write, tmp_path: Path) -> None
     file = write(SLEEP)
     with LocalServiceProcess.start(1) as lone:
         for _ in range(2):
-            cli("run", file, "--data", lone.data, "--detach", "-i", f"until={until}")
+            call("run", file, "--data", lone.data, "--detach", "-i", f"until={until}")
         process = start("run", file, "--data", lone.data, "-i", f"until={until}")
         seen, _ = read_until(process, r"s  queued, 2nd in line\n")
         assert "s  queued\n" in seen
-        jobs = cli("jobs", "--data", lone.data).stdout
+        jobs = call("jobs", "--data", lone.data).stdout
         assert [line.split()[2:4] for line in jobs.splitlines()[1:3]] == [
             ["queued", "(2)"],
             ["queued", "(1)"],
         ]
         last, second = (line.split()[0] for line in jobs.splitlines()[1:3])
-        assert cli("status", last, "--data", lone.data).stdout == "queued, 2nd in line\n"
-        cli("cancel", second, "--data", lone.data)
+        assert call("status", last, "--data", lone.data).stdout == "queued, 2nd in line\n"
+        call("cancel", second, "--data", lone.data)
         read_until(process, r"s  queued, next in line\n")
         until.touch()
         out, err = process.communicate(timeout=15)
@@ -170,6 +174,20 @@ def test_a_reader_that_goes_away_is_no_error(
         assert process.stderr is not None
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_output_that_cannot_be_written_gets_a_sentence(
+    home: LocalServiceProcess, write: Write
+) -> None:
+    command = [*COMMAND, "run", write(COUNT), "--data", str(home.data)]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, env=environment()
+        )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("runtime-core: The output cannot be written: ")
+    assert ended.stderr.count("\n") == 1
 
 
 # ---- for programs ------------------------------------------------------------------------------
@@ -253,7 +271,7 @@ def test_json_of_a_job_that_is_left_or_cancelled(
 )
 def test_json_of_what_cannot_be_run(arguments: list[str], says: str, write: Write) -> None:
     given = [write(COUNT) if word == "PROGRAM" else word for word in arguments]
-    ended = cli("run", *given, "--json")
+    ended = call("run", *given, "--json")
     assert ended.returncode == 2
     (only,) = events(ended.stdout)
     assert only["event"] == "error"
@@ -273,9 +291,9 @@ def test_a_detached_job_outlives_the_command_that_started_its_service(
         assert (ended.returncode, ended.stderr) == (0, "")
         job = ended.stdout.rstrip("\n")
         assert re.fullmatch(r"[0-9a-f]{24}", job)
-        assert cli("status", job, "--data", data).stdout in ("queued\n", "running\n")
+        assert call("status", job, "--data", data).stdout in ("queued\n", "running\n")
         (tmp_path / "u").touch()
-        assert cli("result", job, "--data", data).stdout == "slept\n"
+        assert call("result", job, "--data", data).stdout == "slept\n"
     finally:
         record = find_service(data)
         assert record is not None
@@ -367,11 +385,30 @@ def test_a_job_that_ends_after_a_ctrl_c_is_told_all_the_same(
     assert err == ""
 
 
+def test_the_way_back_is_told_when_ctrl_c_has_ended_the_reader_too(
+    home: LocalServiceProcess, known: RuntimeService, write: Write
+) -> None:
+    until = Path(write(SLEEP)).with_name("until")
+    process = start("run", write(SLEEP), "--data", home.data, "-i", f"until={until}")
+    seen, _ = read_until(process, r"\[\d+\]")
+    interrupt(process)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.stdout.close()
+    process.stdout = None
+    until.touch()  # now there is something to write
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 141
+    assert err.startswith(f"runtime-core: interrupted: job {job_of(seen)} goes on. Come back with")
+    assert err.count("\n") == 2
+
+
 # ---- a service somewhere else ------------------------------------------------------------------
 
 
 def test_a_service_that_cannot_be_reached_gets_a_sentence(write: Write) -> None:
-    ended = cli("run", write(COUNT), "--url", "http://127.0.0.1:9")
+    ended = call("run", write(COUNT), "--url", "http://127.0.0.1:9")
     assert ended.returncode == 2
     assert ended.stderr.startswith("runtime-core: ")
     assert "refused" in ended.stderr
@@ -380,13 +417,13 @@ def test_a_service_that_cannot_be_reached_gets_a_sentence(write: Write) -> None:
 
 
 def test_what_is_no_url_gets_a_sentence(write: Write) -> None:
-    ended = cli("run", write(COUNT), "--url", "127.0.0.1:9")
+    ended = call("run", write(COUNT), "--url", "127.0.0.1:9")
     assert ended.returncode == 2
     assert ended.stderr.startswith("runtime-core: The service's URL must start with http://")
 
 
 def test_a_wrong_token_gets_a_sentence(home: LocalServiceProcess, write: Write) -> None:
-    ended = cli("run", write(COUNT), "--url", home.url, RUNTIME_CORE_TOKEN="wrong")
+    ended = call("run", write(COUNT), "--url", home.url, RUNTIME_CORE_TOKEN="wrong")
     assert ended.returncode == 2
     assert "401" in ended.stderr
     assert "RUNTIME_CORE_TOKEN" in ended.stderr
@@ -425,7 +462,7 @@ def test_a_data_directory_that_others_may_write_to_gets_a_sentence(
     data = tmp_path / "data"
     data.mkdir()
     data.chmod(0o777)
-    ended = cli("run", write(COUNT), "--data", data)
+    ended = call("run", write(COUNT), "--data", data)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"runtime-core: Others may write to the data directory {data}")
     assert ended.stderr.count("\n") == 1
@@ -433,7 +470,7 @@ def test_a_data_directory_that_others_may_write_to_gets_a_sentence(
 
 def test_a_data_directory_that_is_a_file_gets_a_sentence(write: Write) -> None:
     program = write(COUNT)
-    ended = cli("run", program, "--data", program)
+    ended = call("run", program, "--data", program)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"runtime-core: The data directory {program} cannot be used: ")
     assert ended.stderr.count("\n") == 1
@@ -452,8 +489,6 @@ def test_only_what_is_needed_is_imported() -> None:
 
 
 def cli_script(script: str) -> int:
-    import subprocess
-
     return subprocess.run(
         [sys.executable, "-c", script], timeout=30, stdout=subprocess.DEVNULL
     ).returncode

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_runs import COMMAND, COUNT, FAIL, SLEEP, STUBBORN, cli, environment, read_until, start
+from cli_runs import COMMAND, COUNT, FAIL, SLEEP, STUBBORN, call, environment, read_until, start
 from conditions import eventually
 
 from adapters import RuntimeService
@@ -61,7 +61,7 @@ class Home:
         return job.job_id()
 
     def cli(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return cli(*arguments, "--data", self.data, **variables)
+        return call(*arguments, "--data", self.data, **variables)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_what_can_be_no_job_gets_a_sentence(home: Home) -> None:
     "command", [["jobs"], ["status", "j"], ["prune"], ["watch", "j"]], ids=" ".join
 )
 def test_a_data_directory_that_is_not_there_is_not_made(command: list[str], tmp_path: Path) -> None:
-    code, out, err = told(cli(*command, "--data", tmp_path / "typo"))
+    code, out, err = told(call(*command, "--data", tmp_path / "typo"))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"runtime-core: There is no directory '{tmp_path}/typo'")
     assert not (tmp_path / "typo").exists()
@@ -124,19 +124,19 @@ def test_a_data_directory_that_is_not_there_is_not_made(command: list[str], tmp_
 
 @pytest.mark.parametrize("command", [["jobs"], ["result", "j"], ["cancel", "j"]], ids=" ".join)
 def test_a_service_that_is_not_there_gets_a_sentence(command: list[str]) -> None:
-    code, out, err = told(cli(*command, "--url", "http://127.0.0.1:9"))
+    code, out, err = told(call(*command, "--url", "http://127.0.0.1:9"))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.endswith("Does a service run at http://127.0.0.1:9?\n")
 
 
 def test_a_service_somewhere_else_is_asked_with_its_token(home: Home) -> None:
     url, token = home.process.url, home.process.access_token
-    ended = cli("status", home.done, "--url", url, RUNTIME_CORE_TOKEN=token)
+    ended = call("status", home.done, "--url", url, RUNTIME_CORE_TOKEN=token)
     assert told(ended) == (0, "done\n", "")
-    wrong = cli("status", home.done, "--url", url, "--token", "wrong")
+    wrong = call("status", home.done, "--url", url, "--token", "wrong")
     assert wrong.returncode == 2
     assert "It is read from RUNTIME_CORE_TOKEN, or from --token.\n" in wrong.stderr
-    unknown = cli("status", "nope", "--url", url, RUNTIME_CORE_TOKEN=token)
+    unknown = call("status", "nope", "--url", url, RUNTIME_CORE_TOKEN=token)
     assert f"There is no job 'nope' at {url}: `runtime-core jobs --url {url}`" in unknown.stderr
 
 
@@ -169,6 +169,18 @@ def test_watching_a_job_that_failed_or_was_cancelled(home: Home) -> None:
     events = [json.loads(line) for line in cancelled.stdout.splitlines()]
     assert [event["event"] for event in events] == ["found", "interim", "cancelled"]
     assert events[0] == {"event": "found", "job": home.cancelled, "program": "sleep"}
+
+
+def test_a_service_somewhere_else_may_not_keep_interim_results(home: Home) -> None:
+    place = ["--url", home.process.url]
+    token = home.process.access_token
+    plain = call("watch", home.done, *place, RUNTIME_CORE_TOKEN=token)
+    assert plain.returncode == 0
+    note, *said = plain.stdout.splitlines()[1:]
+    assert note.startswith("note: no interim results: the service is not known to keep them")
+    assert len(said) == 2
+    known = call("watch", home.done, *place, "--resume", "offset", RUNTIME_CORE_TOKEN=token)
+    assert lines(known.stdout)[1] == "hello"
 
 
 def test_watching_a_job_that_runs_tells_what_it_published_and_goes_on(
@@ -360,7 +372,7 @@ def test_old_jobs_are_removed() -> None:
 
 
 def test_a_store_somewhere_else_is_not_pruned() -> None:
-    code, out, err = told(cli("prune", "--url", "http://127.0.0.1:9"))
+    code, out, err = told(call("prune", "--url", "http://127.0.0.1:9"))
     assert (code, out) == (2, "")
     assert "run it on the machine of the service" in err
 
@@ -373,10 +385,10 @@ def test_a_service_in_the_foreground_is_found_and_ends_with_ctrl_c(tmp_path: Pat
     process = start("serve", "--data", data, "--workers", "1", "--keep-days", "2")
     try:
         assert eventually(lambda: (found := find_service(data)) is not None and bool(found.url))
-        assert cli("jobs", "--data", data).returncode == 0
-        rule = json.loads(cli("prune", "--data", data, "--json").stdout)["stored"]
+        assert call("jobs", "--data", data).returncode == 0
+        rule = json.loads(call("prune", "--data", data, "--json").stdout)["stored"]
         assert rule["keep_seconds"] == 2 * 86400
-        second = cli("serve", "--data", data)
+        second = call("serve", "--data", data)
         assert (second.returncode, second.stderr.count("\n")) == (2, 1)
         assert "already" in second.stderr
     finally:
@@ -388,7 +400,7 @@ def test_a_service_in_the_foreground_is_found_and_ends_with_ctrl_c(tmp_path: Pat
 
 
 def test_other_machines_need_a_token_that_was_chosen(tmp_path: Path) -> None:
-    code, out, err = told(cli("serve", "--data", tmp_path / "data", "--host", "0.0.0.0"))
+    code, out, err = told(call("serve", "--data", tmp_path / "data", "--host", "0.0.0.0"))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "RUNTIME_CORE_TOKEN" in err
     assert "can run any program as you" in err
@@ -420,7 +432,7 @@ def complete(line: str, **variables: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_a_shell(shell: str) -> None:
-    code, out, err = told(cli("completion", shell))
+    code, out, err = told(call("completion", shell))
     assert (code, err) == (0, "")
     assert "_ARGCOMPLETE" in out
     assert "runtime-core" in out

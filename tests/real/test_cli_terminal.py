@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_runs import COLUMNS, COMMAND, COUNT, FAIL, SLEEP, assert_gone, cli, press, run_in_terminal
+from cli_runs import COLUMNS, COMMAND, COUNT, FAIL, SLEEP, assert_gone, call, press, run_in_terminal
 
 from adapters.local.process import LocalServiceProcess
 
@@ -114,7 +115,7 @@ def test_the_place_in_the_queue_is_in_the_line_that_is_alive(write: Write, tmp_p
     until = tmp_path / "until"
     given = ["run", write(SLEEP), "-i", f"until={until}"]
     with LocalServiceProcess.start(1) as lone:
-        cli(*given, "--data", lone.data, "--detach")
+        call(*given, "--data", lone.data, "--detach")
         shown = run_in_terminal(
             [*COMMAND, *given, "--data", lone.data],
             (r"queued, next in line", lambda _: until.touch()),
@@ -138,7 +139,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_job(home: LocalServiceProcess, write: W
     assert "".join(shown.screen.lines).endswith(
         f"    runtime-core watch {found[1]} --data {home.data}"
     )
-    assert cli("cancel", found[1], "--data", home.data).stdout == "cancelled\n"
+    assert call("cancel", found[1], "--data", home.data).stdout == "cancelled\n"
 
 
 def test_ctrl_c_twice_in_a_terminal_cancels_the_job(
@@ -157,6 +158,18 @@ def test_ctrl_c_twice_in_a_terminal_cancels_the_job(
     assert_gone(int(pid[1]))
 
 
+def test_a_terminal_gets_its_cursor_back_at_the_end_of_the_process(
+    home: LocalServiceProcess, write: Write
+) -> None:
+    command = [*COMMAND, "run", write(SLEEP), "--data", str(home.data)]
+    shown = run_in_terminal(command, (r"\[\d+\]", lambda process: process.terminate()))
+    assert shown.code == 128 + signal.SIGTERM
+    assert shown.screen.cursor
+    found = re.search(r"job ([0-9a-f]{24})", shown.text)
+    assert found
+    assert call("cancel", found[1], "--data", home.data).stdout == "cancelled\n"
+
+
 def test_what_cannot_be_run_leaves_the_terminal_as_it_was(write: Write) -> None:
     shown = run_in_terminal([*COMMAND, "run", write(COUNT), "--url", "http://127.0.0.1:9"])
     assert shown.code == 2
@@ -170,7 +183,7 @@ def test_a_table_of_jobs_is_as_wide_as_the_terminal(
 ) -> None:
     program = tmp_path / "a_program_with_quite_a_long_name.py"
     program.write_text(COUNT)
-    assert cli("run", program, "--data", home.data).returncode == 0
+    assert call("run", program, "--data", home.data).returncode == 0
     shown = run_in_terminal([*COMMAND, "jobs", "--data", home.data])
     assert shown.code == 0
     assert max(len(line.rstrip()) for line in shown.screen.lines) <= COLUMNS
@@ -178,8 +191,8 @@ def test_a_table_of_jobs_is_as_wide_as_the_terminal(
 
 
 def test_a_log_cannot_give_orders_to_the_terminal(home: LocalServiceProcess, write: Write) -> None:
-    job = cli("run", write(COLOURS), "--data", home.data, "--detach").stdout.strip()
-    cli("result", job, "--data", home.data)
+    job = call("run", write(COLOURS), "--data", home.data, "--detach").stdout.strip()
+    call("result", job, "--data", home.data)
     shown = run_in_terminal([*COMMAND, "logs", job, "--data", home.data])
     assert shown.text == "\x1b[32mgreen\x1b[0m\\x1b]0;title\\x07\r\n"
 

@@ -45,7 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("runtime-core: interrupted.\n")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has gone. The interpreter flushes once more at exit: into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # who read it has gone
         return Exit.UNREAD
+    except OSError as error:
+        # What else fails has its own sentence: it is the output, to a full disk for instance.
+        _forget_output()
+        sys.stderr.write(f"runtime-core: The output cannot be written: {error.strerror}.\n")
+        return Exit.UNUSABLE
     return code
+
+
+def _forget_output() -> None:
+    """The interpreter flushes once more at exit: into nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

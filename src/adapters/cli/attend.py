@@ -97,6 +97,9 @@ def attend(options: argparse.Namespace, errand: Errand) -> Exit:
         except CommandError as error:
             view.error(str(error))
             return error.code
+        except KeyboardInterrupt:
+            view.left("interrupt", None, "interrupted before there was a job.")
+            return Exit.INTERRUPTED
 
 
 class _Attendance:
@@ -137,6 +140,11 @@ class _Attendance:
                 code = self._show_next()
                 if code is not None:
                     return code
+        except BrokenPipeError:
+            if self._stage is Stage.LEAVING:
+                # Ctrl-C has ended what reads our output as well, `tee` perhaps.
+                self._left("interrupted")
+            raise
         finally:
             if self._job is not None:
                 self._job.close()

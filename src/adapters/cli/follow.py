@@ -150,6 +150,9 @@ class Follower:
                     self.notices.put(Noted("some interim results may be missing here"))
                 else:
                     self.notices.put(Interim(value, moment))
+        except RuntimeInvalidStateError:
+            text = "no interim results: the service is not known to keep them, see --resume"
+            self.notices.put(Noted(text))
         except RuntimeCoreError as error:
             self.notices.put(Noted(f"no further interim results: {error}"))
 

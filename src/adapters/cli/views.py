@@ -212,8 +212,8 @@ class JsonView:
 
     def left(self, why: str, job_id: str | None, text: str) -> None:
         """See `View`."""
-        self._event("left", why=why, job=job_id)
         say(self._err, text)
+        self._event("left", why=why, job=job_id)
 
     def error(self, text: str) -> None:
         """See `View`."""
