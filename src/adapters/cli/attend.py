@@ -7,7 +7,6 @@ import math
 import queue
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import Enum
 from typing import assert_never
 
@@ -25,12 +24,12 @@ from adapters.cli.follow import (
     last_known_state,
 )
 from adapters.cli.interrupts import Interrupts
+from adapters.cli.job_clock import JobClock
 from adapters.cli.outcome import CommandError, Exit
 from adapters.cli.place import Place
 from adapters.cli.show import open_view
 from adapters.cli.tagged import AsTagged
 from adapters.cli.text import printable, word
-from adapters.cli.times import read_time
 from adapters.cli.views import View
 from adapters.job import RuntimeJob
 from adapters.service import RuntimeService
@@ -47,8 +46,6 @@ _CHANCE = 2.0
 """Seconds after a Ctrl-C in which a second one cancels the job."""
 _LAST_CHANCE = 1.0
 """Seconds that the wish for a cancel has to arrive."""
-_REPLAY = 0.5
-"""Seconds after a job was found in which what it published before is told again."""
 _CANCEL_TIMEOUT = 10.0
 """Seconds that a job has to end after it was cancelled: more than a service's own patience."""
 
@@ -118,9 +115,7 @@ class _Attendance:
         self._timeout = math.inf
         self._job: RuntimeJob | None = None
         self._state: JobState | None = None
-        self._origin: float | None = time.monotonic()
-        self._duration: float | None = None
-        self._live_from = -math.inf
+        self._clock = JobClock.started()
         self.cancels_at_once = False
         """Whether the first Ctrl-C cancels the job."""
 
@@ -140,6 +135,8 @@ class _Attendance:
                 code = self._show_next()
                 if code is not None:
                     return code
+        except KeyboardInterrupt:  # nobody had heard the ones before
+            return self._left("interrupted")
         except BrokenPipeError:
             if self._stage is Stage.LEAVING:
                 # Ctrl-C has ended what reads our output as well, `tee` perhaps.
@@ -164,13 +161,13 @@ class _Attendance:
                 self._begun(job)
             case Moved(position):
                 if self._state is JobState.QUEUED:
-                    self._view.queued(self._seconds(), position)
+                    self._view.queued(self._clock.now(), position)
             case Interim(value, moment):
-                self._view.interim(self._since(moment), value)
+                self._view.interim(self._clock.at(moment), value)
             case Noted(text):
                 self._view.note(printable(text))
             case Ended(value):
-                self._view.result(self._seconds(), value)
+                self._view.result(self._clock.now(), value)
                 self._too_late()
                 return Exit.DONE
             case Broken(error):
@@ -180,34 +177,16 @@ class _Attendance:
             case _:
                 assert_never(notice)
         if self._job is not None:
-            self._view.tick(self._seconds())
+            self._view.tick(self._clock.now())
         return None
 
     def _begun(self, job: RuntimeJob) -> None:
         self._job = job
-        if self._event == "submitted":
-            self._origin = time.monotonic()
-        else:
-            self._set_clock(job)
+        self._clock = JobClock.started() if self._event == "submitted" else JobClock.found(job)
         self._view.job(self._event, job.program_id, job.job_id(), self._place.name)
         self._show_state()
         if self._stage is Stage.CANCELLING:
             self._follower.cancel(job)
-
-    def _set_clock(self, job: RuntimeJob) -> None:
-        """Count from when a job that was found was submitted."""
-        created = read_time(job.document.created)
-        if last_known_state(job).is_final:
-            # When it published what is shown again, nobody remembers.
-            ended = read_time(job.document.ended)
-            self._origin = None
-            if created is not None and ended is not None:
-                self._duration = (ended - created).total_seconds()
-            return
-        self._live_from = time.monotonic() + _REPLAY
-        if created is not None:
-            age = (datetime.now(UTC) - created).total_seconds()
-            self._origin = time.monotonic() - max(0.0, age)
 
     def _show_state(self) -> None:
         if self._job is None:
@@ -216,16 +195,7 @@ class _Attendance:
         # The end is shown when everything that the job said before it has been shown.
         if state is not self._state and not state.is_final:
             self._state = state
-            self._view.state(self._seconds(), word(state))
-
-    def _since(self, moment: float) -> float | None:
-        """Seconds from the submission to when an interim result came; None if it is an old one."""
-        if self._origin is None or moment < self._live_from:
-            return None
-        return max(0.0, moment - self._origin)
-
-    def _seconds(self) -> float | None:
-        return self._duration if self._origin is None else time.monotonic() - self._origin
+            self._view.state(self._clock.now(), word(state))
 
     # ---- Ctrl-C and the timeout ----------------------------------------------------------------
 
@@ -282,7 +252,7 @@ class _Attendance:
     # ---- endings -------------------------------------------------------------------------------
 
     def _broken(self, error: Exception) -> Exit:
-        seconds = self._seconds()
+        seconds = self._clock.now()
         match error:
             case RuntimeJobFailureError(reason=reason, reason_code=code):
                 self._view.failed(seconds, reason, code)

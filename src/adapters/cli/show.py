@@ -6,8 +6,9 @@ import os
 import sys
 from importlib.util import find_spec
 
+from adapters.cli.json_view import JsonView
 from adapters.cli.outcome import CommandError
-from adapters.cli.views import JsonView, PlainView, View
+from adapters.cli.views import PlainView, View
 
 
 def open_view(json: bool) -> View:
