@@ -21,6 +21,7 @@ import attrs
 from adapters.closing import Closing
 from adapters.local.records import Job, JobStatus, Program, now
 from adapters.local.schema import migrate
+from adapters.local.sources import Sources
 from adapters.local.texts import INLINE_BYTES, Kind, Texts
 from runtime_core.errors import ServiceError
 
@@ -48,7 +49,7 @@ class Store(Closing):
 
     def __init__(self, connection: sqlite3.Connection, directory: Path) -> None:
         self._connection = connection
-        self._sources = directory / "sources"
+        self._sources = Sources(connection, directory / "sources")
         self.texts = Texts(connection, directory / "files")
         """The texts of the jobs."""
 
@@ -109,7 +110,7 @@ class Store(Closing):
         spec = json.dumps(program.spec)
         row = attrs.astuple(attrs.evolve(program, spec={}))
         with self._transaction() as connection:
-            self._put_source(program.source, source)
+            self._sources.put(program.source, source)
             try:
                 connection.execute(
                     f"INSERT INTO programs ({_PROGRAM_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -142,41 +143,14 @@ class Store(Closing):
         """Remove a program, not its jobs; say whether there was one."""
         with self._transaction() as connection:
             found = connection.execute("DELETE FROM programs WHERE name = ?", (name,)).rowcount
-        self._drop_sources()
+            unused = self._sources.drop_unused()
+        for digest in unused:
+            self._sources.sweep(digest)
         return found > 0
 
     def source(self, digest: str) -> bytes:
         """Give a program's source."""
-        (data,) = self._connection.execute(
-            "SELECT data FROM sources WHERE hash = ?", (digest,)
-        ).fetchone()
-        return (self._sources / digest).read_bytes() if data is None else bytes(data)
-
-    def _put_source(self, digest: str, source: bytes) -> None:
-        if self._has_source(digest):
-            return  # its file, if it has one, is whole: writing it again could break it
-        kept: bytes | None = source
-        if len(source) > INLINE_BYTES:
-            self._sources.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self._sources / digest).write_bytes(source)
-            kept = None
-        self._connection.execute(
-            "INSERT INTO sources VALUES (?, ?, ?)", (digest, len(source), kept)
-        )
-
-    def _has_source(self, digest: str) -> bool:
-        return self._number("SELECT count(*) FROM sources WHERE hash = ?", (digest,)) > 0
-
-    def _drop_sources(self) -> None:
-        """Remove the sources that neither a program nor a job has."""
-        with self._transaction() as connection:
-            gone = connection.execute(
-                "DELETE FROM sources WHERE hash NOT IN (SELECT source FROM programs)"
-                " AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.source = sources.hash)"
-                " RETURNING hash"
-            ).fetchall()
-        for (digest,) in gone:
-            (self._sources / digest).unlink(missing_ok=True)
+        return self._sources.get(digest)
 
     # ---- jobs ----------------------------------------------------------------------------------
 
@@ -288,9 +262,11 @@ class Store(Closing):
             for job in jobs:
                 connection.execute("DELETE FROM jobs WHERE key = ?", (job.key,))
                 self.texts.delete(job)
+            unused = self._sources.drop_unused()
         for job in jobs:
             self.texts.sweep(job.id)
-        self._drop_sources()
+        for digest in unused:
+            self._sources.sweep(digest)
         # Gives what is free at the end of the file back, a bit at a time.
         self._connection.execute("PRAGMA incremental_vacuum(1000)").fetchall()
 
@@ -334,10 +310,7 @@ class Store(Closing):
         for job_id in self.texts.owners():
             if self.job(job_id) is None:
                 self.texts.sweep(job_id)
-        with contextlib.suppress(FileNotFoundError):
-            for path in self._sources.iterdir():
-                if not self._has_source(path.name):
-                    path.unlink()
+        self._sources.sweep_all()
 
 
 def _where(pending: bool | None, program: str | None) -> tuple[str, list[Any]]:
