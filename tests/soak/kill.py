@@ -26,7 +26,17 @@ import attrs
 import kill_program
 from kill_checks import check, is_drained
 from kill_ledger import Ledger
-from kill_load import PROGRAM, PUBLIC, RAW, WORKERS, Client, Place, comes_and_goes
+from kill_load import (
+    LONGEST_LOAD,
+    PROGRAM,
+    PUBLIC,
+    RAW,
+    WORKERS,
+    Client,
+    Place,
+    comes_and_goes,
+    runs_on,
+)
 from kill_traces import mark, of_jobs, processes, services, strange_files
 from kill_wire import DEADLINE, GoneError, eventually
 
@@ -37,7 +47,14 @@ from adapters.local.processes import identity_of
 KINDS = ("load", "start", "load", "recovery", "fresh", "load", "idle", "alone")
 """The kinds of eight rounds, in some order."""
 
-LONGEST = {"load": 0.4, "start": 0.5, "recovery": 0.03, "fresh": 0.6, "idle": 1.6, "alone": 0.5}
+LONGEST = {
+    "load": LONGEST_LOAD,
+    "start": 0.5,
+    "recovery": 0.03,
+    "fresh": 0.6,
+    "idle": 1.6,
+    "alone": LONGEST_LOAD,
+}
 """The seconds within which the kill comes, for each kind of round: from the load's begin on, or
 from when another service was started (`start`, `fresh`), or from when that one has the lock
 (`recovery`)."""
@@ -182,7 +199,7 @@ class Soak:
         place = self.main
         self._threads.join(place.ledger, this.number)
         find_or_start(place.directory, workers=WORKERS)
-        self._threads.start(place, this, RAW)
+        self._threads.start(place, this, (runs_on, *RAW))
         time.sleep(this.delay)
         self._kill(place)
         place.ledger.expect(

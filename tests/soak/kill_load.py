@@ -48,6 +48,9 @@ MESSAGES = 20
 
 WORKERS = 2
 
+LONGEST_LOAD = 0.5
+"""The seconds within which the kill comes, of a load that goes on at a service that is there."""
+
 
 @attrs.define(eq=False)
 class Place:
@@ -279,22 +282,31 @@ def follows(place: Place, chance: random.Random) -> None:
 
 def cancels_queued(place: Place, chance: random.Random) -> None:
     """Cancels, most of them of jobs that wait; done again until they are answered."""
-    client, ledger = _Insisting(place), place.ledger
     for _ in range(2):
-        job_id = _submit(place, client.ask, chance, seconds=600, children=1)
-        time.sleep(chance.uniform(0, 0.05))
-        ledger.cancelling.add(job_id)
-        told = client.ask("POST", f"/jobs/{job_id}/cancel")
-        if told.status == 204:
-            ledger.cancelled[job_id] = now()
-            ledger.count("cancels acknowledged")
-        else:
-            status = client.ask("GET", f"/jobs/{job_id}").json()["status"]
-            ledger.expect(
-                told.status == 409 and status in ("Cancelled", "Failed"),
-                f"the cancel of {job_id}, which is {status}: {told}",
-            )
-        ledger.released.add(job_id)
+        _cancelled_after(place, chance, chance.uniform(0, 0.05))
+
+
+def runs_on(place: Place, chance: random.Random) -> None:
+    """A job that runs when the kill comes, with processes of its own; cancelled if it has not."""
+    _cancelled_after(place, chance, LONGEST_LOAD + chance.random())
+
+
+def _cancelled_after(place: Place, chance: random.Random, delay: float) -> None:
+    client, ledger = _Insisting(place), place.ledger
+    job_id = _submit(place, client.ask, chance, seconds=600, children=2)
+    time.sleep(delay)
+    ledger.cancelling.add(job_id)
+    told = client.ask("POST", f"/jobs/{job_id}/cancel")
+    if told.status == 204:
+        ledger.cancelled[job_id] = now()
+        ledger.count("cancels acknowledged")
+    else:
+        status = client.ask("GET", f"/jobs/{job_id}").json()["status"]
+        ledger.expect(
+            told.status == 409 and status in ("Cancelled", "Failed"),
+            f"the cancel of {job_id}, which is {status}: {told}",
+        )
+    ledger.released.add(job_id)
     client.close()
 
 
