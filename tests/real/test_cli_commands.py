@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 from cli_runs import COMMAND, COUNT, FAIL, SLEEP, STUBBORN, call, environment, read_until, start
 from conditions import eventually
 
@@ -404,6 +405,33 @@ def test_other_machines_need_a_token_that_was_chosen(tmp_path: Path) -> None:
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "RUNTIME_CORE_TOKEN" in err
     assert "can run any program as you" in err
+
+
+def test_other_machines_are_served_with_it_by_the_names_that_were_allowed(tmp_path: Path) -> None:
+    data, token = tmp_path / "data", "t" * 32
+    process = start(
+        *("serve", "--data", data, "--host", "0.0.0.0", "--allow-host", "jobs.example"),
+        RUNTIME_CORE_TOKEN=token,
+    )
+    try:
+        assert eventually(lambda: (found := find_service(data)) is not None and bool(found.url))
+        found = find_service(data)
+        assert found is not None
+
+        def status(host: str, token: str) -> int:
+            headers = {"Host": f"{host}:{found.port}", "X-Access-Token": token}
+            return urllib3.request("GET", f"{found.url}/jobs", headers=headers).status
+
+        assert status("jobs.example", token) == 200
+        assert status("other.example", token) == 403
+        assert status("jobs.example", "u" * 32) == 401
+        assert call("jobs", "--data", data).returncode == 0  # the token was kept for those here
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert "can run any program as you" in err
+    assert token not in err
 
 
 # ---- completion --------------------------------------------------------------------------------

@@ -51,6 +51,14 @@ def define(parser: argparse.ArgumentParser) -> None:
         help=f"the access token. Better set the environment variable {TOKEN_VARIABLE}: everybody "
         "on this machine can see command lines",
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME[:PORT]",
+        help="another name by which clients reach it: that of a reverse proxy or a tunnel. May be "
+        "repeated",
+    )
 
 
 def run(options: argparse.Namespace) -> Exit:
@@ -71,6 +79,7 @@ def run(options: argparse.Namespace) -> Exit:
                 data=options.data,
                 workers=options.workers,
                 token=token,
+                allowed_hosts=options.allow_host,
                 keep_seconds=options.keep_days,
                 keep_bytes=options.keep_size,
             )
