@@ -862,7 +862,8 @@ def spread(summary: Summary) -> str:
 
 
 def print_section(section: Section) -> None:
-    print(f"\n{section.title}")
+    # Bounds in milliseconds say little on a machine that is busy with something else.
+    print(f"\n{section.title}; load at its end {os.getloadavg()[0]:.1f}")
     header = ["", "median", "", "spread", section.reference, section.comparison, "spread"]
     rows = []
     for row in section.rows:
