@@ -11,6 +11,12 @@ IS_USABLE := -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do \
 	if $$p $(IS_USABLE); then echo $$p; break; fi; done)
 
+# The Python of the other clients: the older one needs packages that newer Pythons cannot run.
+IS_3_11 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1
+PYTHON_3_11 ?= $(shell for p in python3.11 python3 \
+	"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.11.*/bin/python; do \
+	if "$$p" $(IS_3_11); then echo "$$p"; break; fi; done)
+
 # Those that `make test-all` looks for, on PATH and among pyenv's.
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
@@ -18,7 +24,8 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak test-all format clean
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak interop test-all \
+	format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +85,13 @@ soak: $(STAMP) ## Kill the local service at 100 moments under load; SEED=... rep
 	@echo "soak: tests/soak/kill.py"
 	@$(PY) tests/soak/kill.py
 
+# Two environments, as the clients do not get on with each other, nor with us.
+interop: $(STAMP) ## Run clients that others wrote, in environments of their own, with ours and us
+	@$(MAKE) -j2 .venv-ibmq/.stamp .venv-ibm-runtime/.stamp
+	@echo "interop: tests/interop"
+	@INTEROP_PYTHON_IBMQ=.venv-ibmq/bin/python INTEROP_PYTHON_IBM_RUNTIME=.venv-ibm-runtime/bin/python \
+		$(PYTEST) tests/interop
+
 test-all: ## Run the tests on every Python from 3.11 that this machine has
 	@ran=; failed=; \
 	for version in $(VERSIONS); do \
@@ -120,4 +134,15 @@ $(STAMP): pyproject.toml
 	@# First a pip that knows --group.
 	@$(PY) -m pip install --quiet 'pip>=25.1'
 	@$(PY) -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@
+
+# Every version is pinned; if a pin changes, the environment is made anew. Nothing is built.
+.venv-ibm%/.stamp: tests/interop/requirements-ibm%.txt
+	@if ! "$(PYTHON_3_11)" $(IS_3_11); then \
+		echo "No Python 3.11 was found that runs; name one: make PYTHON_3_11=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi
+	@echo "venv: installing $< into $(@D)"
+	@"$(PYTHON_3_11)" -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --only-binary :all: --requirement $<
 	@touch $@
