@@ -107,15 +107,18 @@ from runtime_core.lifecycle import LIFECYCLE, TRANSITIONS, may_become
 from runtime_core.machine import JobMachine
 from runtime_core.polling import poll_delay, retry_delay
 from runtime_core.result import Failure
+from runtime_core.settings import Settings
 from runtime_core.states import JobState
 from runtime_core.structured import StructuredDecoder, structure
 from runtime_core.tagged_json import decode_tagged
 from runtime_core.tagged_json_encoder import encode_tagged
+from runtime_core.tags import AnyTag, Packing, SettingsTag, Tag
 from runtime_core.traits import Resume, ServiceTraits
 
 __all__ = [
     "LIFECYCLE",
     "TRANSITIONS",
+    "AnyTag",
     "CallerEvent",
     "CancelAccepted",
     "CancelOutcome",
@@ -155,6 +158,7 @@ __all__ = [
     "Need",
     "Notice",
     "OpenStream",
+    "Packing",
     "ProgramDocument",
     "ProgramPage",
     "ProgramReference",
@@ -174,6 +178,8 @@ __all__ = [
     "SendCancel",
     "ServiceError",
     "ServiceTraits",
+    "Settings",
+    "SettingsTag",
     "StartTimer",
     "StopTimer",
     "StreamClosed",
@@ -185,6 +191,7 @@ __all__ = [
     "StructuredDecoder",
     "SubscriptionCancelled",
     "SubscriptionRequested",
+    "Tag",
     "TimerCommand",
     "TimerFired",
     "TimerName",

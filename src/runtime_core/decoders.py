@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 from runtime_core.errors import UsageError
 from runtime_core.json_limits import DecodeLimits
 from runtime_core.tagged_json import load_tagged
+from runtime_core.tags import AnyTag
 from runtime_core.value_path import shown
 
 T = TypeVar("T")
@@ -34,11 +36,13 @@ class ResultDecoder:
     """The default decoder: JSON with tagged types; text that is not JSON is returned as it is.
 
     Derive from it to decode in another way (give it a `decode` of your own), or only to take other
-    limits (`limits = DecodeLimits(...)`).
+    limits (`limits = DecodeLimits(...)`) or more kinds of values (`tags = (SettingsTag(Spsa),)`).
     """
 
     limits: ClassVar[DecodeLimits] = DecodeLimits()
     """What a text may cost."""
+    tags: ClassVar[Sequence[AnyTag]] = ()
+    """The kinds of values that are read beside those of `tagged_json`."""
 
     @classmethod
     def decode(cls, data: str) -> Any:
@@ -48,7 +52,7 @@ class ResultDecoder:
             DecodeError: if the text is beyond a limit, or a tagged value in it is malformed.
         """
         try:
-            return load_tagged(data, cls.limits)
+            return load_tagged(data, cls.limits, cls.tags)
         except json.JSONDecodeError:
             return data
 

@@ -1,7 +1,8 @@
 """Limits on a JSON text, checked before anything is allocated for it.
 
 `parse_json` is `json.loads` behind these limits: a text that is small on the wire can be large as
-Python objects, so its size, its number of values and its depth are bounded before it is parsed.
+Python objects, so its size, its number of values, its depth and its memory are bounded before it
+is parsed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import Any
 import attrs
 
 from runtime_core.errors import DecodeError, UsageError
+from runtime_core.json_memory import MemoryTally, rough_memory
 from runtime_core.value_path import shown
 
 _PIECE = 1 << 20  # characters looked at in one go: small copies, however long the text is
 _FIRST_BRACKET = re.compile(r"[ \t\n\r]*[\[{]")
+_FIRST_QUOTE = re.compile(r'[ \t\n\r]*"')
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # as signed bytes: one deeper, one back
 
@@ -26,6 +29,11 @@ _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # as signed bytes: one d
 def _at_least_one(_: object, field: attrs.Attribute[int], value: object) -> None:
     if type(value) is not int or value < 1:
         raise UsageError(f"{field.name} must be an int of at least 1, not {shown(value)}")
+
+
+def _twice_the_larger_size(limits: DecodeLimits) -> int:
+    sizes = (limits.max_text_bytes, limits.max_inflated_bytes)
+    return 2 * max(size for size in (1, *sizes) if type(size) is int)  # they are checked later
 
 
 @attrs.frozen
@@ -43,22 +51,70 @@ class DecodeLimits:
     max_nodes: int = attrs.field(default=10_000_000, validator=_at_least_one)
     """The number of values and dict keys; an empty list or dict counts as two.
 
-    A node of a text costs up to 90 bytes as a Python object (measured on 3.11: 32 for a float or
-    an empty list, 84 for a short string), so the default is worth about 900 MB at worst: 24 MB of
-    ``[],[],``, which would take 600 MB, is beyond it, ten million numbers in a list are not. Bulk
-    numbers are better sent as an ndarray, which is one node.
+    Bulk numbers are better sent as an ndarray, which is one node.
     """
     max_depth: int = attrs.field(default=500, validator=_at_least_one)
     """How many lists and dicts may stand in each other. Python's own limit is about 1,000."""
+    max_memory_bytes: int = attrs.field(
+        default=attrs.Factory(_twice_the_larger_size, takes_self=True), validator=_at_least_one
+    )
+    """What decoding may take in memory, the text itself not counted, its arrays included.
+
+    By default twice the larger of the two sizes above: 512 MiB. It is not measured but bounded
+    from above, see `json_memory`: ten million numbers in a list are within 512 MiB; 24 MB of
+    ``[],[],``, which would take 600, are not.
+    """
+
+
+class Allowance:
+    """What the decoding of one text may still take in memory."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self._limits = limits
+        self._memory = limits.max_memory_bytes
+        self._inflated = limits.max_inflated_bytes
+
+    def take(self, size: int) -> None:
+        """Count bytes that are about to be allocated.
+
+        Raises:
+            DecodeError: if they are more than is left.
+        """
+        self._memory -= size
+        if self._memory < 0:
+            raise DecodeError(
+                "The values of the text may take more than "
+                f"{self._limits.max_memory_bytes:,} bytes of memory (max_memory_bytes)",
+                limit="max_memory_bytes",
+            )
+
+    def take_inflated(self, size: int) -> None:
+        """Count bytes that come out of a decompression.
+
+        Raises:
+            DecodeError: if they are more than is left.
+        """
+        self._inflated -= size
+        if self._inflated < 0:
+            raise DecodeError(
+                "The compressed values of the text decompress to more than "
+                f"{self._limits.max_inflated_bytes:,} bytes (max_inflated_bytes)",
+                limit="max_inflated_bytes",
+            )
+        self.take(size)
 
 
 def parse_json(
-    text: str, limits: DecodeLimits, object_hook: Callable[[dict[str, Any]], Any] | None = None
+    text: str,
+    limits: DecodeLimits,
+    object_hook: Callable[[dict[str, Any]], Any] | None = None,
+    allowance: Allowance | None = None,
 ) -> Any:
     """Parse a JSON text within the limits; `object_hook` gets every dict, the inner ones first.
 
     As in Python's `json`: NaN and Infinity are numbers, the last of duplicate keys wins, and an
-    escaped lone surrogate becomes a lone surrogate.
+    escaped lone surrogate becomes a lone surrogate. `allowance` is what the hook draws upon; what
+    the text itself takes is taken from it first.
 
     Raises:
         json.JSONDecodeError: if the text is not JSON.
@@ -67,7 +123,7 @@ def parse_json(
             for its limits before it is known whether it is JSON.
     """
     _check_size(text, limits)
-    _check_structure(text, limits)
+    (allowance or Allowance(limits)).take(_check_structure(text, limits))
     try:
         return json.loads(text, object_hook=object_hook)
     except json.JSONDecodeError:
@@ -96,21 +152,47 @@ def _utf8_size(text: str) -> int:
     return sum(len(piece.encode("utf-8", "surrogatepass")) for piece in pieces)
 
 
-def _check_structure(text: str, limits: DecodeLimits) -> None:
-    """Refuse a text with too many nodes, or too deep."""
-    if _nodes(text) < limits.max_nodes and text.count("[") + text.count("{") <= limits.max_depth:
-        return
+def _check_structure(text: str, limits: DecodeLimits) -> int:
+    """Refuse a text with too many nodes, or too deep; bound the memory that its values take."""
+    brackets = _brackets(text)
+    nodes = brackets + _separators(text)
+    rough = rough_memory(text, nodes)
+    # Much less than is allowed, so that being rough costs the arrays of the text little.
+    is_small = rough <= limits.max_memory_bytes // 4
+    if is_small and nodes < limits.max_nodes and brackets <= limits.max_depth:
+        return rough
     first = _FIRST_BRACKET.match(text)
     if first is None:
-        return  # One value at most, or no JSON at all: a long table of numbers as plain text, say.
+        # One value at most, or no JSON at all: a long table of numbers as plain text, say.
+        return rough if is_small else _memory_of_one(text)
+    tally = None if is_small else MemoryTally()
+    _walk(text, first.end() - 1, limits, tally)
+    return rough if tally is None else tally.total
+
+
+def _memory_of_one(text: str) -> int:
+    tally = MemoryTally()
+    if _FIRST_QUOTE.match(text):
+        for piece, _ in _pieces(text, 0):
+            tally.add(piece, "", [piece], [])
+    return tally.total
+
+
+def _walk(text: str, start: int, limits: DecodeLimits, tally: MemoryTally | None) -> None:
+    """Look at the first value of the text, which is a list or a dict."""
     nodes, depth = 1, 0
-    for outline in _outlines(text, first.end() - 1):
-        nodes += _nodes(outline)
+    for piece, inside in _pieces(text, start):
+        parts = piece.split('"')
+        outline = "".join(parts[inside::2])
+        nodes += _brackets(outline) + _separators(outline)
         if nodes > limits.max_nodes:
             raise DecodeError(
                 f"The text holds more than {limits.max_nodes:,} values and keys (max_nodes)",
                 limit="max_nodes",
             )
+        if tally is not None:
+            tally.add(piece, outline, parts[1 - inside :: 2], parts[2 - inside :: 2])
+            Allowance(limits).take(tally.total)
         brackets = outline.encode("utf-8", "replace").translate(_STEPS, _NOT_BRACKETS)
         steps = memoryview(brackets).cast("b")
         if max(accumulate(steps, initial=depth)) > limits.max_depth:
@@ -123,20 +205,29 @@ def _check_structure(text: str, limits: DecodeLimits) -> None:
             return  # The first value is complete, or the text is no JSON: nothing more is built.
 
 
-def _nodes(text: str) -> int:
-    """Count what adds a value or a key after the first. Never too few, in a text or an outline."""
-    return text.count(",") + text.count(":") + text.count("[") + text.count("{")
+# What adds a value or a key after the first. Never too few, in a text or an outline.
 
 
-def _outlines(text: str, start: int) -> Iterator[str]:
-    """Yield the text from `start` piece by piece, without what stands inside its strings."""
+def _brackets(text: str) -> int:
+    return text.count("[") + text.count("{")
+
+
+def _separators(text: str) -> int:
+    return text.count(",") + text.count(":")
+
+
+def _pieces(text: str, start: int) -> Iterator[tuple[str, int]]:
+    """Yield the text from `start` in pieces, and whether each begins inside of a string (1 or 0).
+
+    Every quote in them begins or ends a string.
+    """
     inside, escape = 0, ""
     for position in range(start, len(text), _PIECE):
         piece = escape + text[position : position + _PIECE]
-        # Without pairs of backslashes, a backslash before a quote escapes it; then every quote
-        # that is left begins or ends a string.
-        piece = piece.replace("\\\\", "").replace('\\"', "")
+        # Without pairs of backslashes, a backslash before a quote escapes it. What stands for them
+        # is no character of a JSON string, so that strings that differ still do.
+        piece = piece.replace("\\\\", "\1").replace('\\"', "\2")
         escape = "\\" if piece.endswith("\\") else ""
-        parts = piece.split('"')
-        yield "".join(parts[inside::2])
-        inside = (inside + len(parts) - 1) % 2
+        piece = piece.removesuffix("\\")
+        yield piece, inside
+        inside = (inside + piece.count('"')) % 2

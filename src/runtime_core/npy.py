@@ -6,14 +6,17 @@ https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
 
 from __future__ import annotations
 
+import ast
 import binascii
 import io
 import math
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime_core.errors import DecodeError
+from runtime_core.json_limits import Allowance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,33 +25,33 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16  # bytes, of input and of output, that are decompressed in one go
 _ROW = (list, tuple)  # written alike, so that an array of tuples is read as one of more dimensions
 _MOST_DIMENSIONS = 64  # of a numpy array
+_MOST_HEADER = 10_000  # characters; it is evaluated as a literal, and numpy too reads no more
+_MOST_OF_NO_SIZE = 1 << 16  # items that have no bytes
 
 
-def inflate(text: str, room: int) -> bytearray:
-    """Turn base64 of zlib into bytes, at most `room` of them.
+def inflate(text: str, allowance: Allowance) -> bytearray:
+    """Turn base64 of zlib into bytes.
 
     Raises:
-        DecodeError: if there are more than `room`; little more than that was allocated.
+        DecodeError: if that is not allowed; little more than was allowed was allocated.
         ValueError: if the text is not base64, or not zlib, or cut off, or followed by more.
     """
-    packed = memoryview(binascii.a2b_base64(text, strict_mode=True))
-    inflater, inflated = zlib.decompressobj(), bytearray()
-    for piece in _decompressed(inflater, packed):
+    inflated = bytearray()
+    for piece in inflated_pieces(text):
+        allowance.take_inflated(len(piece))
         inflated += piece
-        if len(inflated) > room:
-            raise DecodeError(
-                "The arrays of the text decompress to more than max_inflated_bytes allows",
-                limit="max_inflated_bytes",
-            )
-    if not inflater.eof:
-        raise ValueError("its zlib data is cut off")
     return inflated
 
 
-def _decompressed(inflater: zlib._Decompress, packed: memoryview) -> Iterator[bytes]:
-    """Yield what zlib data holds in pieces of bounded size, however well it was compressed."""
-    for start in range(0, len(packed), _PIECE):
-        rest: memoryview | bytes = packed[start : start + _PIECE]
+def inflated_pieces(text: str) -> Iterator[bytes]:
+    """Yield what base64 of zlib holds in pieces of bounded size, however well it was compressed.
+
+    Raises:
+        ValueError: as `inflate` does.
+    """
+    inflater = zlib.decompressobj()
+    for packed in unpacked_pieces(text):
+        rest = packed
         while rest:  # the checksum at the end stays until everything before it came out
             try:
                 piece = inflater.decompress(rest, _PIECE)
@@ -58,53 +61,122 @@ def _decompressed(inflater: zlib._Decompress, packed: memoryview) -> Iterator[by
             rest = inflater.unconsumed_tail
         if inflater.unused_data:
             raise ValueError("there is more after the end of the zlib data")
+    if not inflater.eof:
+        raise ValueError("its zlib data is cut off")
 
 
-def array_from_npy(data: bytearray) -> NDArray[Any]:
-    """Make an array over the bytes of a `.npy` file, which it keeps instead of a copy.
+def unpacked_pieces(text: str) -> Iterator[bytes]:
+    """Yield what base64 holds in pieces: it is never there as a whole.
 
     Raises:
+        ValueError: if it is not base64.
+    """
+    size = _PIECE // 3 * 4
+    for start in range(0, len(text), size):
+        piece = binascii.a2b_base64(text[start : start + size], strict_mode=True)
+        if len(piece) * 4 != size * 3 and start + size < len(text):
+            raise ValueError("there is more after the end of the base64 text")
+        yield piece
+
+
+class _Header(NamedTuple):
+    """What a `.npy` file says of its array."""
+
+    shape: tuple[int, ...]
+    order: Any  # "F" or "C"
+    dtype: np.dtype[Any]
+    start: int
+    """Where the array's bytes begin."""
+
+    @property
+    def end(self) -> int:
+        """Where they end."""
+        return self.start + math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_npy(pieces: Iterator[bytes], allowance: Allowance) -> NDArray[Any]:
+    """Make an array of the bytes of a `.npy` file, which it keeps instead of a copy.
+
+    Raises:
+        DecodeError: if the array is larger than is allowed; it was not allocated.
         ValueError: if it is not such a file, holds Python objects, or its header does not fit the
-            bytes that follow; an array is allocated in none of these cases.
+            bytes that follow.
         ImportError: without numpy.
     """
     import numpy as np
 
-    file = io.BytesIO(data[:_PIECE])
+    head = bytearray()
+    for piece in pieces:
+        head += piece
+        if len(head) > _PIECE:
+            break
+    header = _read_header(head)
+    if len(head) <= _PIECE and len(head) != header.end:  # all of it is there
+        raise ValueError(_misfit(header, str(len(head) - header.start)))
+    allowance.take_inflated(header.end)
+    data, at = bytearray(header.end), 0
+    for piece in chain([bytes(head)], pieces):
+        if at + len(piece) > header.end:
+            raise ValueError(_misfit(header, "more"))
+        data[at : at + len(piece)] = piece
+        at += len(piece)
+    if at != header.end:
+        raise ValueError(_misfit(header, str(at - header.start)))
+    return np.ndarray(header.shape, header.dtype, data, header.start, order=header.order)
+
+
+def _misfit(header: _Header, follow: str) -> str:
+    return f"its header wants {header.end - header.start} bytes of data, and {follow} follow"
+
+
+def _read_header(head: bytes | bytearray | memoryview) -> _Header:
     try:
-        shape, fortran, dtype = _read_header(file)
+        header = _parse_header(bytes(head[:_PIECE]))
     except Exception as error:
-        # numpy evaluates a header that may say anything: ValueError is only the usual outcome.
+        # It may say anything: ValueError is only the usual outcome of evaluating a literal.
         raise ValueError(f"its .npy header does not read: {error}") from error
-    _check_dtype(dtype)
-    size, follows = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
-    if size != follows or min(shape, default=0) < 0:
-        raise ValueError(f"its header wants {size} bytes of data, and {follows} follow")
-    return np.ndarray(shape, dtype, data, file.tell(), order="F" if fortran else "C")
+    check_dtype(header.dtype, header.shape)
+    return header
 
 
-def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _parse_header(head: bytes) -> _Header:
     import numpy as np
 
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)
-    raise ValueError(f"version {version} of .npy is not supported")
+    if head[:6] != b"\x93NUMPY" or head[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise ValueError(f"{head[:8]!r} does not begin a .npy file that is known here")
+    version = head[6]
+    start = 10 if version == 1 else 12
+    length = int.from_bytes(head[8:start], "little")
+    text = head[start : start + length].decode("utf-8" if version == 3 else "latin-1")
+    if length > _MOST_HEADER or len(head) < start + length:
+        raise ValueError(f"it has {length} characters")
+    said = ast.literal_eval(text.strip())
+    shape, is_fortran, descr = said.pop("shape"), said.pop("fortran_order"), said.pop("descr")
+    if said or type(is_fortran) is not bool or type(shape) is not tuple:
+        raise ValueError("its keys or their types are not those of the format")
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError(f"{shape} is no shape")
+    dtype = np.lib.format.descr_to_dtype(descr)
+    return _Header(shape, "F" if is_fortran else "C", dtype, start + length)
 
 
-def _check_dtype(dtype: np.dtype[Any]) -> None:
+def check_dtype(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Refuse what takes a pickle, or costs nothing.
+
+    Raises:
+        ValueError: if an array of this kind is refused.
+    """
     if dtype.hasobject:
         raise ValueError(f"its dtype {dtype} holds Python objects, which would need pickle")
-    if dtype.itemsize == 0:
+    if dtype.itemsize == 0 and math.prod(shape) > _MOST_OF_NO_SIZE:
         raise ValueError("its items have no size, so any number of them would fit into nothing")
 
 
-def object_array(rows: list[Any]) -> NDArray[np.object_]:
+def object_array(rows: list[Any], allowance: Allowance | None = None) -> NDArray[np.object_]:
     """Make an array of Python objects: every level of lists of one length is a dimension.
 
     Raises:
+        DecodeError: if it takes more than is allowed.
         ImportError: without numpy.
     """
     import numpy as np
@@ -116,7 +188,11 @@ def object_array(rows: list[Any]) -> NDArray[np.object_]:
         if not all(isinstance(row, _ROW) and len(row) == length for row in level):
             break
         shape.append(length)
+        if allowance is not None:
+            allowance.take(9 * len(level) * length)
         level = [item for row in level for item in row]
+    if allowance is not None:
+        allowance.take(8 * len(level))
     array = np.empty(len(level), dtype=object)
     for index, item in enumerate(level):
         array[index] = item
@@ -129,27 +205,35 @@ def pack_array(array: NDArray[Any]) -> str:
     Raises:
         ValueError: if `.npy` cannot hold it without pickle.
     """
-    import numpy as np
-
-    _check_dtype(array.dtype)
-    file = io.BytesIO()
-    np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+    check_dtype(array.dtype, array.shape)
+    file = _npy_file(array)
+    _read_header(file.getbuffer())  # what could not be read is not written
     return binascii.b2a_base64(zlib.compress(file.getbuffer()), newline=False).decode("ascii")
 
 
-def array_of_tag(value: Any, room: int) -> tuple[NDArray[Any], int]:
-    """Make the array of an `ndarray` tag; also tells how many bytes were inflated for it.
+def _npy_file(array: NDArray[Any]) -> io.BytesIO:
+    import numpy as np
+
+    file = io.BytesIO()
+    try:
+        np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+    except UnicodeError:  # names of fields beyond Latin-1
+        np.lib.format.write_array(file, array, version=(3, 0), allow_pickle=False)
+    return file
+
+
+def array_of_tag(value: Any, allowance: Allowance) -> NDArray[Any]:
+    """Make the array of an `ndarray` tag.
 
     Raises:
-        DecodeError: if the value inflates to more than `room`, or numpy is missing.
+        DecodeError: if the value takes more than is allowed, or numpy is missing.
         ValueError, TypeError, OverflowError: if the value is malformed.
     """
     try:
         if isinstance(value, list):
-            return object_array(value), 0
+            return object_array(value, allowance)
         if isinstance(value, str):
-            data = inflate(value, room)
-            return array_from_npy(data), len(data)
+            return read_npy(inflated_pieces(value), allowance)
     except ImportError as error:
         raise DecodeError(
             "The text holds an ndarray, and numpy is not installed: "

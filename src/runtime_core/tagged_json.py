@@ -5,12 +5,16 @@
     complex     [re, im]                                                    complex
     set         a list                                                      set
     ndarray     base64 of zlib of a .npy file, or a nested list of objects  numpy.ndarray
+    spmatrix    base64 of a .npz file                                       a scipy.sparse matrix
+    to_json     anything                                                    that
+    settings    a dict; beside it `__module__`, `__class__`                 Settings
     dict        a list of [key, value] pairs                                dict
 
-A dict is a tagged value if it has these two keys, no other, and a T of the table. Every other dict
-is plain data: tags that only their inventors' software can read (``Result``, ``QuantumCircuit``,
-``settings``, ``to_json``, ``spmatrix``) stay the dict that was sent, its content decoded, and are
-sent again as they are. Nothing is imported or called because a text names it (CVE-2024-29032).
+A dict is a tagged value if it has these keys, no other, and a T of the table, or one of a `Tag` or
+`SettingsTag` that the caller passes. Every other dict is plain data: tags that only their
+inventors' software can read (``Result``, ``QuantumCircuit``) stay the dict that was sent, its
+content decoded, and are sent again as they are. Nothing is imported or called because a text names
+it (CVE-2024-29032).
 
 The tag ``dict`` is ours: it carries a dict that would otherwise be read as a tagged value.
 Other software leaves it as it is.
@@ -18,88 +22,171 @@ Other software leaves it as it is.
 
 from __future__ import annotations
 
+import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from runtime_core.errors import DecodeError
-from runtime_core.json_limits import DecodeLimits, parse_json
-from runtime_core.npy import array_of_tag
-from runtime_core.tagged_json_encoder import encode_tagged, is_tagged
+from runtime_core.json_limits import Allowance, DecodeLimits, parse_json
+from runtime_core.npy import array_of_tag, inflate
+from runtime_core.settings import Settings, refuse_collisions, restore_int_keys
+from runtime_core.sparse import sparse_of_tag
+from runtime_core.tagged_json_encoder import SETTINGS_KEYS, VALUE_KEYS, encode_tagged
+from runtime_core.tags import AnyTag, Packing, SettingsTag, Tag
 from runtime_core.value_path import find_path, shown
 
 __all__ = ["DecodeLimits", "decode_tagged", "encode_tagged", "load_tagged"]
 
 _DEFAULT_LIMITS = DecodeLimits()
 
+# What a table takes for each of its items while it grows, in bytes.
+_SET_ITEM = 400
+_DICT_ITEM = 100
 
-def decode_tagged(text: str, limits: DecodeLimits = _DEFAULT_LIMITS) -> Any:
+
+def decode_tagged(
+    text: str, limits: DecodeLimits = _DEFAULT_LIMITS, tags: Sequence[AnyTag] = ()
+) -> Any:
     """Decode a tagged JSON text; `encode_tagged` is the way back.
 
     Lists inside a set become tuples, and sets inside a set frozensets: only those can be in one.
     NaN, Infinity, duplicate keys and lone surrogates are read as Python's `json` reads them.
+    `tags` are read beside those of the table.
 
     Raises:
         DecodeError: if the text is not JSON, is beyond a limit, or holds a malformed value under
-            a tag of the table (an array without numpy installed as well).
+            a tag of the table or of `tags` (an array without numpy installed as well, a sparse
+            matrix without scipy).
     """
     try:
-        return load_tagged(text, limits)
+        return load_tagged(text, limits, tags)
     except json.JSONDecodeError as error:
         raise DecodeError(f"The text {shown(text)} is not JSON: {error}") from error
 
 
-def load_tagged(text: str, limits: DecodeLimits = _DEFAULT_LIMITS) -> Any:
+def load_tagged(
+    text: str, limits: DecodeLimits = _DEFAULT_LIMITS, tags: Sequence[AnyTag] = ()
+) -> Any:
     """Decode like `decode_tagged`, but leave it to the caller what a text is that is not JSON.
 
     Raises:
         json.JSONDecodeError: if the text is not JSON.
         DecodeError: for everything else that `decode_tagged` refuses.
     """
-    tags = _Tags(limits.max_inflated_bytes)
-    value = parse_json(text, limits, tags.decode)
-    if tags.error is not None:
-        tags.error.path = find_path(value, lambda found: found is tags.malformed)
-        raise tags.error
+    allowance = Allowance(limits)
+    reader = _Reader(allowance, tags)
+    value = parse_json(text, limits, reader.decode, allowance)
+    if reader.error is not None:
+        reader.error.path = find_path(value, lambda found: found is reader.malformed)
+        raise reader.error
     return value
 
 
-class _Tags:
+class _Reader:
     """Decodes the tagged values of one text; keeps the first failure, to find its path later."""
 
     error: DecodeError | None = None
     malformed: dict[str, Any] | None = None
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, allowance: Allowance, tags: Sequence[AnyTag]) -> None:
+        self._allowance = allowance
         self._decoders: dict[str, Callable[[Any], Any]] = {
             "datetime": _datetime,
             "complex": _complex,
-            "set": _set,
-            "dict": _dict,
-            "ndarray": self._ndarray,
+            "set": self._set,
+            "dict": self._dict,
+            "ndarray": lambda value: array_of_tag(value, allowance),
+            "spmatrix": lambda value: sparse_of_tag(value, allowance),
+            "to_json": lambda value: value,
         }
+        self._classes: dict[tuple[str, str], SettingsTag] = {}
+        for tag in tags:
+            if isinstance(tag, SettingsTag):
+                self._classes[tag.module, tag.class_name] = tag
+            else:
+                self._decoders[tag.name] = partial(self._added, tag)
 
     def decode(self, found: dict[str, Any]) -> Any:
         """Decode a dict whose content is decoded already."""
-        if not is_tagged(found) or self.error is not None:
+        tag = found.get("__type__")
+        if not isinstance(tag, str) or self.error is not None:
             return found
-        tag, value = found["__type__"], found["__value__"]
         try:
-            return self._decoders[tag](value)
+            if tag in self._decoders and found.keys() == VALUE_KEYS:
+                return self._decoders[tag](found["__value__"])
+            if tag == "settings" and found.keys() == SETTINGS_KEYS:
+                return self._settings(found["__module__"], found["__class__"], found["__value__"])
         except DecodeError as error:
             self.error = error
         except (ValueError, TypeError, OverflowError) as error:
-            self.error = DecodeError(f"The {tag} tag is malformed: {error}, in {shown(value)}")
+            value = shown(found["__value__"])
+            self.error = DecodeError(f"The {tag} tag is malformed: {error}, in {value}")
             self.error.__cause__ = error
+        else:
+            return found
         self.malformed = found
         return found
 
-    def _ndarray(self, value: Any) -> Any:
-        array, inflated = array_of_tag(value, self._room)
-        self._room -= inflated
-        return array
+    def _set(self, value: Any) -> set[Any]:
+        if not isinstance(value, list):
+            raise TypeError("it is not a list")
+        self._allowance.take(_SET_ITEM * len(value))
+        items = [self._hashable(item) for item in value]
+        refuse_collisions(items)
+        return set(items)
+
+    def _hashable(self, item: Any) -> Any:
+        """What it was when it was in a set: only tuples and frozensets are written as others."""
+        if isinstance(item, list):
+            self._allowance.take(64 + 8 * len(item))
+            return tuple([self._hashable(inner) for inner in item])
+        if isinstance(item, set):
+            self._allowance.take(_SET_ITEM * len(item))
+            return frozenset(item)
+        return item
+
+    def _dict(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, list):
+            raise TypeError("it is not a list of pairs")
+        for pair in value:
+            if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+                raise TypeError(f"{shown(pair)} is not a pair of a text and a value")
+        self._allowance.take(_DICT_ITEM * len(value))
+        return dict(value)
+
+    def _settings(self, module: Any, class_name: Any, values: Any) -> Any:
+        if not isinstance(module, str) or not isinstance(class_name, str):
+            raise TypeError("its module and its class are not texts")
+        if not isinstance(values, dict):
+            raise TypeError("it is not a dict")
+        restore_int_keys(values, self._allowance)
+        tag = self._classes.get((module, class_name))
+        if tag is None:
+            return Settings(module, class_name, values)
+        return _called(tag.class_name, lambda: tag.make(**values))
+
+    def _added(self, tag: Tag, value: Any) -> Any:
+        if tag.packing is Packing.JSON:
+            return _called(tag.name, lambda: tag.read(value))
+        if not isinstance(value, str):
+            raise TypeError("it is not a text")
+        if tag.packing is Packing.BASE64_ZLIB:
+            data = bytes(inflate(value, self._allowance))
+        else:
+            self._allowance.take(len(value))
+            data = binascii.a2b_base64(value, strict_mode=True)
+        return _called(tag.name, lambda: tag.read(data))
+
+
+def _called(name: str, read: Callable[[], Any]) -> Any:
+    """Call what the local program registered; it may raise anything."""
+    try:
+        return read()
+    except Exception as error:
+        raise ValueError(f"{name} was refused: {error!r}") from error
 
 
 def _datetime(value: Any) -> datetime:
@@ -112,25 +199,3 @@ def _complex(value: Any) -> complex:
     if not isinstance(value, list) or [type(part) in (int, float) for part in value] != [True] * 2:
         raise TypeError("it is not a list of two numbers")
     return complex(*value)
-
-
-def _set(value: Any) -> set[Any]:
-    if not isinstance(value, list):
-        raise TypeError("it is not a list")
-    return {_hashable(item) for item in value}
-
-
-def _hashable(item: Any) -> Any:
-    """What the item was when it was in a set: only tuples and frozensets are written as others."""
-    if isinstance(item, list):
-        return tuple([_hashable(inner) for inner in item])
-    return frozenset(item) if isinstance(item, set) else item
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    if not isinstance(value, list):
-        raise TypeError("it is not a list of pairs")
-    for pair in value:
-        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise TypeError(f"{shown(pair)} is not a pair of a text and a value")
-    return dict(value)

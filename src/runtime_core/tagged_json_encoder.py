@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from enum import Enum
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import attrs
 
 from runtime_core.errors import EncodeError
 from runtime_core.npy import object_array, pack_array
+from runtime_core.settings import INT_KEYS, Settings, as_int_key
+from runtime_core.sparse import pack_sparse
+from runtime_core.tags import KNOWN_TAGS, AnyTag, Packing, SettingsTag
 from runtime_core.value_path import find_path, shown, step
 
-_TAGS = frozenset({"datetime", "complex", "set", "ndarray", "dict"})
-_KEYS = {"__type__", "__value__"}
+VALUE_KEYS = frozenset({"__type__", "__value__"})
+"""The keys of a tagged value."""
+SETTINGS_KEYS = VALUE_KEYS | {"__module__", "__class__"}
+"""Those of a ``settings`` tag."""
+
 _SCALARS = frozenset({type(None), bool, int, float, str})
+_MOST_LEVELS = 100_000  # `json` writes far fewer; a to_json() may go on for ever
 
 
-def encode_tagged(value: object) -> str:
+def encode_tagged(value: object, tags: Sequence[AnyTag] = ()) -> str:
     """Write a value as tagged JSON, in ASCII; `decode_tagged` reads it back.
 
     What comes back differs in these ways, for which there are no words: tuples come back as lists
-    (inside a set as tuples), frozensets as sets, attrs instances as dicts of their fields, enum
-    members as their values, numpy's scalars as plain numbers, a time zone as its offset from UTC.
-    NaN, Infinity and lone surrogates are written as Python's `json` writes them.
+    (inside a set as tuples), frozensets as sets, dates as datetimes, enum members as their values,
+    numpy's scalars as plain numbers, a time zone as its offset from UTC. An object with a method
+    `to_json` comes back as what that gives, an attrs instance as a dict of its fields, an object
+    with a dict `settings` as `Settings`. NaN, Infinity and lone surrogates are written as Python's
+    `json` writes them. `tags` are written beside those of the table, and come first.
 
     Raises:
         EncodeError: naming path and type, if there is no way to write it: a type not mentioned
-            here, a dict key that is not a str, a value that contains itself, one nested too
-            deeply, a dict or an attrs instance inside a set.
+            here, a dict key that is not a str (in the dicts of settings: or an int), a value that
+            contains itself, one nested too deeply, a dict or an attrs instance inside a set.
     """
     levels: list[_Level] = []
     try:
-        plain = _rewrite(value, levels)
+        plain = _rewrite(value, levels, tags)
     except _UnwritableError as error:
         # The first level is the one around the value.
         path = "$" + "".join(step(level.key) for level in levels[1:])
@@ -51,9 +63,11 @@ def encode_tagged(value: object) -> str:
 
 
 def is_tagged(found: dict[Any, Any]) -> bool:
-    """Whether a dict has the form of a tagged value that the decoder decodes."""
+    """Whether a dict has the form of a tagged value that the decoder decodes unasked."""
     tag = found.get("__type__")
-    return isinstance(tag, str) and tag in _TAGS and found.keys() == _KEYS
+    if not isinstance(tag, str) or tag not in KNOWN_TAGS:
+        return False
+    return found.keys() == (SETTINGS_KEYS if tag == "settings" else VALUE_KEYS)
 
 
 class _UnwritableError(Exception):
@@ -67,12 +81,31 @@ class _Pairs(list[Any]):
         self.append([key, value])
 
 
+class _IntKeys(dict[str, Any]):
+    """Collects the items of a dict whose keys are integers."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(str(key), value)
+
+
+class _Inside(Enum):
+    """What the place of a value asks of it."""
+
+    __hash__ = object.__hash__
+
+    ANYTHING = "anything"
+    SET = "a set, where no dict can be"
+    SETTINGS = "settings, where the keys of dicts may be integers"
+
+
 class _Rewritten(NamedTuple):
     """A value as `json` writes it; a container is still to be filled with its children."""
 
     plain: Any
     target: Any = None
     children: Iterable[tuple[Any, Any]] = ()
+    inside: _Inside | None = None
+    """What the children are inside of; None for what the value itself is inside of."""
 
 
 @attrs.define
@@ -82,31 +115,32 @@ class _Level:
     source: object
     target: Any
     children: Iterator[tuple[Any, Any]]
-    in_set: bool
+    inside: _Inside
     key: Any = 0
     """Which of the children is at hand."""
 
 
-def _rewrite(value: object, levels: list[_Level]) -> Any:
+def _rewrite(value: object, levels: list[_Level], tags: Sequence[AnyTag]) -> Any:
     """Rewrite a value into lists, dicts and scalars; `levels` tells where it failed, if it did.
 
     Without recursion: how deep a value may be does not depend on the caller's stack.
     """
     top: list[Any] = [None]
-    levels.append(_Level(top, top, iter([(0, value)]), in_set=False))
+    levels.append(_Level(top, top, iter([(0, value)]), _Inside.ANYTHING))
     opened: set[int] = set()
     while levels:
         level = levels[-1]
         for key, child in level.children:
             level.key = key
-            plain, target, children = _rewritten(child, level.in_set)
+            plain, target, children, inside = _rewritten(child, level.inside, tags)
             level.target[key] = plain
             if target is not None:
                 if id(child) in opened:
                     raise _UnwritableError(f"The {_type_name(child)} contains itself")
+                if len(levels) > _MOST_LEVELS:
+                    raise _UnwritableError("The value nests too deeply")
                 opened.add(id(child))
-                in_set = level.in_set or isinstance(child, (set, frozenset))
-                levels.append(_Level(child, target, iter(children), in_set))
+                levels.append(_Level(child, target, iter(children), inside or level.inside))
                 break
         else:
             opened.discard(id(level.source))
@@ -114,43 +148,100 @@ def _rewrite(value: object, levels: list[_Level]) -> Any:
     return top[0]
 
 
-def _rewritten(value: Any, in_set: bool) -> _Rewritten:
-    if isinstance(value, Enum):
-        return _rewritten(value.value, in_set)
-    if value is None or isinstance(value, (str, int, float)):
+def _rewritten(value: Any, inside: _Inside, tags: Sequence[AnyTag]) -> _Rewritten:
+    if value is None or (isinstance(value, (str, int, float)) and not isinstance(value, Enum)):
         return _Rewritten(value)
+    if isinstance(value, (list, tuple)):
+        return _list(value, inside)
+    if isinstance(value, dict):
+        return _dict(value, inside)
+    if isinstance(value, Enum):
+        return _rewritten(value.value, inside, tags)
     if isinstance(value, complex):
         return _Rewritten(_tagged("complex", [value.real, value.imag]))
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # a datetime is one
         return _Rewritten(_tagged("datetime", value.isoformat()))
-    if isinstance(value, (list, tuple)):
-        return _list(value)
     if isinstance(value, (set, frozenset)):
-        plain, target, children = _list(value)
-        return _Rewritten(_tagged("set", plain), target, children)
-    if isinstance(value, dict) or attrs.has(type(value)):
-        return _dict(value, in_set)
+        return _list(value, _Inside.SET, "set")
+    return _object(value, inside, tags)
+
+
+def _object(value: Any, inside: _Inside, tags: Sequence[AnyTag]) -> _Rewritten:
+    if isinstance(value, (type, ModuleType)):
+        raise _unknown(value)
+    for tag in tags:
+        if isinstance(value, tag.cls if isinstance(tag, SettingsTag) else tag.types):
+            return _added(tag, value, inside)
     if sys.modules.get("numpy") is not None:  # without it, the value cannot be one of numpy's
-        return _numpy(value)
+        written = _numpy(value)
+        if written is not None:
+            return written
+    if sys.modules.get("scipy.sparse") is not None and sys.modules["scipy.sparse"].issparse(value):
+        return _Rewritten(_packed("spmatrix", pack_sparse, value))
+    if isinstance(value, Settings):
+        return _settings(value, inside)
+    if callable(getattr(type(value), "to_json", None)):
+        return _within("to_json", value.to_json(), inside)
+    if attrs.has(type(value)):
+        names = [field.name for field in attrs.fields(type(value))]
+        return _dict({name: getattr(value, name) for name in names}, inside, _type_name(value))
+    values = getattr(value, "settings", None)
+    if isinstance(values, dict):
+        return _settings(Settings(type(value).__module__, type(value).__name__, values), inside)
     raise _unknown(value)
 
 
-def _list(values: Iterable[Any]) -> _Rewritten:
+def _added(tag: AnyTag, value: Any, inside: _Inside) -> _Rewritten:
+    """Write a value of a type that the local program registered."""
+    try:
+        if isinstance(tag, SettingsTag):
+            return _settings(tag.settings_of(value), inside)
+        written = tag.write(value)
+        if tag.packing is Packing.JSON:
+            return _within(tag.name, written, inside)
+        data = zlib.compress(written) if tag.packing is Packing.BASE64_ZLIB else written
+        text = binascii.b2a_base64(data, newline=False).decode("ascii")
+    except _UnwritableError:
+        raise
+    except Exception as error:  # whatever the program's own function raises
+        raise _UnwritableError(f"The {_type_name(value)} cannot be written: {error!r}") from error
+    return _Rewritten(_tagged(tag.name, text))
+
+
+def _within(tag: str, content: Any, inside: _Inside) -> _Rewritten:
+    """A tagged value whose content is still to be written."""
+    target = _tagged(tag, None)
+    inside = _Inside.ANYTHING if inside is _Inside.SETTINGS else inside
+    return _Rewritten(target, target, [("__value__", content)], inside)
+
+
+def _settings(value: Settings, inside: _Inside) -> _Rewritten:
+    if inside is _Inside.SET:
+        raise _UnwritableError(f"The settings of {value.class_name} are a dict, and inside a set")
+    target = _tagged("settings", None)
+    target |= {"__module__": value.module, "__class__": value.class_name}
+    return _Rewritten(target, target, [("__value__", value.values)], _Inside.SETTINGS)
+
+
+def _list(values: Iterable[Any], inside: _Inside, tag: str = "") -> _Rewritten:
+    # Only the dicts directly in dicts of settings are searched for integers as keys.
+    inside = _Inside.ANYTHING if inside is _Inside.SETTINGS else inside
     items = list(values)
     if _SCALARS.issuperset(map(type, items)):
-        return _Rewritten(items)
+        return _Rewritten(_tagged(tag, items) if tag else items)
     target = [None] * len(items)
-    return _Rewritten(target, target, enumerate(items))
+    return _Rewritten(_tagged(tag, target) if tag else target, target, enumerate(items), inside)
 
 
-def _dict(value: Any, in_set: bool) -> _Rewritten:
-    if in_set:
+def _dict(value: dict[Any, Any], inside: _Inside, name: str = "") -> _Rewritten:
+    if inside is _Inside.SET:
         raise _UnwritableError(
-            f"The {_type_name(value)} is inside a set, and is written as a dict, "
+            f"The {name or _type_name(value)} is inside a set, and is written as a dict, "
             "which cannot be inside a set when it is read"
         )
-    if not isinstance(value, dict):
-        value = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    if inside is _Inside.SETTINGS and _has_int_keys(value):
+        marked = _IntKeys({INT_KEYS: True})
+        return _Rewritten(marked, marked, value.items())
     for key in value:
         if not isinstance(key, str):
             raise _UnwritableError(
@@ -163,10 +254,21 @@ def _dict(value: Any, in_set: bool) -> _Rewritten:
     return _Rewritten(target, target, value.items())
 
 
-def _numpy(value: Any) -> _Rewritten:
+def _has_int_keys(value: dict[Any, Any]) -> bool:
+    """Whether a dict of settings has keys that are integers, and can be read with them."""
+    if INT_KEYS in value:
+        raise _UnwritableError(f"The dict key {INT_KEYS!r} has a meaning of its own in settings")
+    ints = [key for key in value if type(key) is int]
+    for key in value if ints else ():
+        if type(key) is not int and (not isinstance(key, str) or as_int_key(key) != key):
+            raise _UnwritableError(f"Beside integers, the dict key {shown(key)} is read as another")
+    return bool(ints)
+
+
+def _numpy(value: Any) -> _Rewritten | None:
     import numpy as np
 
-    if isinstance(value, np.bool):
+    if isinstance(value, np.bool_):
         return _Rewritten(bool(value))
     if isinstance(value, np.integer) and not isinstance(value, np.timedelta64):
         return _Rewritten(int(value))
@@ -180,23 +282,26 @@ def _numpy(value: Any) -> _Rewritten:
         raise _UnwritableError(
             f"The {_type_name(value)} would lose what it adds to an array: pass numpy.asarray of it"
         )
-    raise _unknown(value)
+    return None
 
 
 def _array(array: Any) -> _Rewritten:
     if array.dtype != object:
-        try:
-            return _Rewritten(_tagged("ndarray", pack_array(array)))
-        except ValueError as error:
-            raise _UnwritableError(f"The array cannot be written: {error}") from error
+        return _Rewritten(_packed("ndarray", pack_array, array))
     rows = array.tolist()
     if array.ndim == 0 or object_array(rows).shape != array.shape:
         raise _UnwritableError(
             f"The array of objects has the shape {array.shape}, which nested lists cannot tell: "
             "it is empty, or it has no dimension, or its elements are lists"
         )
-    plain, target, children = _list(rows)
-    return _Rewritten(_tagged("ndarray", plain), target, children)
+    return _list(rows, _Inside.ANYTHING, "ndarray")
+
+
+def _packed(tag: str, pack: Callable[[Any], str], value: Any) -> dict[str, Any]:
+    try:
+        return _tagged(tag, pack(value))
+    except ValueError as error:
+        raise _UnwritableError(f"The {_type_name(value)} cannot be written: {error}") from error
 
 
 def _tagged(tag: str, value: object) -> dict[str, Any]:

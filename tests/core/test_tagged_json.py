@@ -12,7 +12,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Any
@@ -26,9 +26,10 @@ from hypothesis.extra import numpy as hnp
 
 from runtime_core import json_limits
 from runtime_core.errors import DecodeError, EncodeError, UsageError
-from runtime_core.json_limits import DecodeLimits
-from runtime_core.npy import inflate
+from runtime_core.json_limits import Allowance, DecodeLimits
+from runtime_core.npy import inflate, unpacked_pieces
 from runtime_core.tagged_json import decode_tagged, encode_tagged
+from runtime_core.tags import KNOWN_TAGS
 from runtime_core.value_path import find_path, shown, step
 
 MIB = 1 << 20
@@ -138,6 +139,10 @@ def test_arrays_of_objects_round_trip(values: list[object]) -> None:
         np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
         np.array(["2024-05-01"], dtype="datetime64[ns]"),
         np.zeros((0, 3)),
+        np.zeros(1, [("\u0429", "i4")]),
+        np.zeros(3, "V0"),
+        np.zeros(3, np.dtype([("a", "i4"), ("b", "f8")], align=True)),
+        np.zeros(3, [("a", "i4", (2, 3)), ("b", [("c", ">c16"), ("d", "S3")])]),
     ],
 )
 def test_arrays_of_all_kinds_round_trip(array: np.ndarray[Any, Any]) -> None:
@@ -232,7 +237,7 @@ def test_what_comes_back_as_something_else() -> None:
 # ---- dicts that look like tags -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tag", ["set", "complex", "datetime", "ndarray", "dict"])
+@pytest.mark.parametrize("tag", sorted(KNOWN_TAGS))
 @pytest.mark.parametrize("value", [[1, 2], "2024-05-01", {"a": {1}}, None])
 def test_a_dict_that_looks_like_a_tag_stays_a_dict(tag: str, value: object) -> None:
     assert same(round_trip([tagged(tag, value)]), [tagged(tag, value)])
@@ -260,10 +265,9 @@ def test_a_dict_of_another_form_is_plain_data(found: dict[str, object]) -> None:
     [
         tagged("Result", {"a": tagged("other", 1)}),
         tagged("QuantumCircuit", "eJw="),
-        tagged("to_json", {"a": 1}),
-        tagged("spmatrix", "eJw="),
-        {**tagged("settings", {"args": ["id"]}), "__module__": "antigravity", "__class__": "x"},
-        {**tagged("settings", {"command": "id"}), "__module__": "subprocess", "__class__": "Popen"},
+        tagged("settings", {"args": ["id"]}),
+        {**tagged("settings", {}), "__module__": "antigravity"},
+        {**tagged("to_json", [1]), "__module__": "antigravity", "__class__": "x"},
         {**tagged("set", [1]), "__module__": "antigravity", "__class__": "x"},
     ],
 )
@@ -307,8 +311,8 @@ GOOD = npy(header("<i4", (2,)), b"\0" * 8)
 PACKED = zlib.compress(GOOD)
 
 
-@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
-def test_both_versions_of_npy_are_read(version: tuple[int, int]) -> None:
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_all_versions_of_npy_are_read(version: tuple[int, int]) -> None:
     text = array_tag(npy(header("<i4", (2,)), b"\1\0\0\0\2\0\0\0", version))
     assert decode_tagged(text).tolist() == [1, 2]
 
@@ -349,7 +353,14 @@ def test_both_versions_of_npy_are_read(version: tuple[int, int]) -> None:
         (array_tag(npy(header("<i4", (2,)) + " " * 20_000)), "header does not read"),
         (array_tag(npy(header("<i4", "ab"))), "header does not read"),
         (array_tag(npy(header("no such dtype", (2,)))), "header does not read"),
-        (array_tag(npy(header("<i4", (2,)), b"", (3, 0))), r"version \(3, 0\) of \.npy is not"),
+        (array_tag(npy(header("<i4", (2,)), b"", (4, 0))), r"does not begin a \.npy file"),
+        (array_tag(npy(header("<i4", (2,)), b"", (1, 1))), r"does not begin a \.npy file"),
+        (array_tag(npy(header("<i4", (2,))[:-1] + ", 'more': 1}")), "its keys or their types"),
+        (array_tag(npy(header("<i4", (2,)).replace("False", "0"))), "its keys or their types"),
+        (array_tag(npy(header("<i4", [2]))), "its keys or their types"),
+        (array_tag(npy(header("<i4", (True,)))), "is no shape"),
+        (array_tag(npy("{'descr': 'i4'}")), "header does not read"),
+        (array_tag(GOOD[:20]), "header does not read: it has"),
         (array_tag(npy(header("<i4", (2,)), b"\0" * 7)), "wants 8 bytes of data, and 7 follow"),
         (array_tag(npy(header("<i4", (2,)), b"\0" * 9)), "wants 8 bytes of data, and 9 follow"),
         (array_tag(npy(header("<f8", (10**12,)))), "wants 8000000000000 bytes"),
@@ -371,6 +382,21 @@ def test_a_malformed_value_under_a_known_tag_is_an_error(text: str, words: str) 
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.parametrize(("more", "words"), [(-8, "999992 follow"), (1, "more follow")])
+def test_a_large_array_has_the_size_that_its_header_says(more: int, words: str) -> None:
+    text = array_tag(npy(header("|u1", (1_000_000,)), b"\1" * (1_000_000 + more)))
+    assert f"wants 1000000 bytes of data, and {words}" in refusal(text).message
+
+
+def test_base64_ends_once() -> None:
+    """Also where a piece of it ends that is decoded in one go."""
+    whole = base64.b64encode(b"x" * (65_536 // 3 * 3 - 1)).decode()
+    assert whole.endswith("=")
+    assert b"".join(unpacked_pieces(whole)) == b"x" * (65_536 // 3 * 3 - 1)
+    with pytest.raises(ValueError, match="more after the end of the base64"):
+        list(unpacked_pieces(whole + "AAAA"))
+
+
 def test_what_follows_in_a_later_piece_is_noticed_too() -> None:
     packed = zlib.compress(b"x" * (65_536 - 11), level=0)
     assert len(packed) == 65_536  # ends with the first piece
@@ -384,7 +410,7 @@ def test_what_follows_in_a_later_piece_is_noticed_too() -> None:
 def test_data_of_every_size_is_inflated_whole(size: int, level: int) -> None:
     for data in (b"\0" * size, np.random.default_rng(1).bytes(size)):
         text = base64.b64encode(zlib.compress(data, level)).decode()
-        assert inflate(text, size) == data
+        assert inflate(text, Allowance(DecodeLimits(max_inflated_bytes=size or 1))) == data
 
 
 def test_nothing_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,7 +458,7 @@ def test_an_array_without_numpy_says_what_to_install(
 
 def test_everything_else_works_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
-    assert round_trip([{1j}, tagged("spmatrix", "")]) == [{1j}, tagged("spmatrix", "")]
+    assert round_trip([{1j}, tagged("Result", "")]) == [{1j}, tagged("Result", "")]
     with pytest.raises(EncodeError, match=r"decimal\.Decimal"):
         encode_tagged(Decimal(1))
 
@@ -460,7 +486,6 @@ class FrozenDict(dict[str, int]):
     ("value", "words"),
     [
         (b"abc", "A value of type bytes has no form in JSON"),
-        (date(2024, 5, 1), r"of type datetime\.date "),
         (Decimal(1), r"decimal\.Decimal"),
         (object(), "of type object"),
         (Point, "of type type"),
@@ -477,9 +502,10 @@ class FrozenDict(dict[str, int]):
         (np.bytes_(b"a"), r"numpy\.bytes_"),
         (np.void(b"a"), r"numpy\.void"),
         (Masked.value, r"MaskedArray would lose .* pass numpy\.asarray"),
-        (np.zeros(3, "V0"), "The array cannot be written: its items have no size"),
-        (np.zeros(1, [("a", "O")]), "The array cannot be written: its dtype .* Python objects"),
-        (np.zeros(1, [("\u0429", "i4")]), "The array cannot be written"),
+        (np.zeros(70_000, "V0"), "ndarray cannot be written: its items have no size"),
+        (np.zeros(1, [("a", "O")]), "ndarray cannot be written: its dtype .* Python objects"),
+        (np.array(["a"], np.dtypes.StringDType()), "ndarray cannot be written: its dtype"),
+        (np.zeros(1, [(f"{i:09}", "i4") for i in range(500)]), "header does not read: it has"),
         (np.array(1, dtype=object), "which nested lists cannot tell"),
         (np.zeros((0, 3), dtype=object), r"the shape \(0, 3\), which nested lists cannot tell"),
         (array_of([1, 2], [3, 4]), "its elements are lists"),
@@ -677,7 +703,8 @@ def test_what_follows_a_complete_value_is_not_counted(monkeypatch: pytest.Monkey
 def test_24_mb_of_empty_lists_are_refused_before_they_are_made() -> None:
     text = "[" + "[]," * 8_000_000 + "[]]"
     with at_most(20):
-        assert refusal(text).limit == "max_nodes"
+        assert refusal(text).limit == "max_memory_bytes"
+        assert refusal(text, DecodeLimits(max_memory_bytes=1 << 40)).limit == "max_nodes"
 
 
 @pytest.mark.parametrize("pair", ["[]", '{"a":}'])
