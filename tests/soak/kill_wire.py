@@ -118,8 +118,6 @@ def _messages(connection: socket.socket, target: str, token: str) -> Iterator[st
                 return
             case AcceptConnection():
                 pass
-            case CloseConnection(code=1006):  # without a close frame
-                raise GoneError
             case RejectConnection() | CloseConnection():
                 raise AssertionError(f"{target}: {event}")
 
@@ -127,10 +125,10 @@ def _messages(connection: socket.socket, target: str, token: str) -> Iterator[st
 def _events(connection: socket.socket, protocol: WSConnection) -> Iterator[Event]:
     while True:
         data = connection.recv(1 << 16)
-        protocol.receive_data(data or None)
-        yield from protocol.events()
         if not data:
             raise GoneError
+        protocol.receive_data(data)
+        yield from protocol.events()
 
 
 def _place(directory: Path) -> tuple[int, str]:
