@@ -144,6 +144,16 @@ def test_jobs_wait_in_the_order_in_which_they_came(store: Store) -> None:
     assert [store.position(job) for job in (running, jobs[1], jobs[3])] == [None, 1, 2]
 
 
+def test_the_queue_goes_on_in_order_when_the_store_is_opened_again(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        jobs = [submit(store) for _ in range(3)]
+        store.start_job(jobs[0], None)
+    with Store.open(tmp_path) as store:
+        jobs.append(submit(store))
+        assert [store.position(job) for job in jobs[1:]] == [1, 2, 3]
+        assert store.next_queued() == jobs[1]
+
+
 def test_jobs_are_found_newest_first_with_filters(store: Store) -> None:
     jobs = [submit(store, program=name) for name in ("a", "b", "a")]
     store.end_job(jobs[0], JobStatus.FAILED, "why")
@@ -166,12 +176,22 @@ def test_jobs_are_found_newest_first_with_filters(store: Store) -> None:
         "SELECT * FROM jobs WHERE id = 'x'",
         "SELECT * FROM jobs ORDER BY key DESC LIMIT 20",
         "SELECT * FROM jobs WHERE program = 'x' ORDER BY key DESC LIMIT 20",
-        "SELECT * FROM jobs WHERE status = 'Queued' AND ended IS NULL ORDER BY key LIMIT 1",
-        "SELECT count(*) FROM jobs WHERE status = 'Queued' AND ended IS NULL AND key <= 5",
+        "SELECT * FROM jobs WHERE ended IS NULL ORDER BY key DESC LIMIT 30",
+        "SELECT * FROM jobs WHERE ended IS NULL AND program = 'x' ORDER BY key DESC LIMIT 30",
+        "SELECT count(*) FROM jobs WHERE ended IS NULL AND program = 'x'",
         "SELECT ended, size FROM jobs WHERE ended IS NOT NULL ORDER BY ended",
         "SELECT max(number) FROM texts WHERE job = 1 AND kind = 2",
     ],
-    ids=["id", "newest", "of-program", "next", "position", "ended", "count-texts"],
+    ids=[
+        "id",
+        "newest",
+        "of-program",
+        "unfinished",
+        "unfinished-of-program",
+        "count-of-program",
+        "ended",
+        "count-texts",
+    ],
 )
 def test_what_is_asked_often_needs_no_scan_of_the_rows_and_no_sorting(
     store: Store, query: str

@@ -19,6 +19,7 @@ from typing import Any
 import attrs
 import pytest
 
+import runtime_core
 from adapters import RuntimeService
 from adapters.local import host
 from adapters.local.frames import FrameReader
@@ -619,6 +620,39 @@ def test_a_file_pays_nothing_for_folders(run: Run) -> None:
         """
     )
     assert set(ended.result) <= known()
+
+
+def test_a_program_pays_for_no_more_of_the_library_than_it_uses(run: Run) -> None:
+    ended = run(
+        """
+        import sys
+        def main(backend, user_messenger):
+            return [name for name in sys.modules if name.startswith("runtime_core")]
+        """
+    )
+    assert "runtime_core.tagged_json" in ended.result
+    assert "runtime_core.machine" not in ended.result
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "import runtime_core\nnames = (runtime_core.JobMachine, runtime_core.errors.UsageError)",
+        "from runtime_core import *\nnames = (JobMachine, UsageError)",
+        "import runtime_core.machine as m, runtime_core as r\nnames = (m.JobMachine, r.UsageError)",
+    ],
+    ids=["whole", "star", "module"],
+)
+def test_a_program_that_uses_the_library_itself_gets_it_whole(run: Run, how: str) -> None:
+    ended = run(
+        f"""{how}
+def main(backend, user_messenger):
+    import runtime_core
+    assert not hasattr(runtime_core, "nonsense")
+    return [name.__name__ for name in names] + [min(runtime_core.__all__)]
+"""
+    )
+    assert ended.result == ["JobMachine", "UsageError", min(runtime_core.__all__)]
 
 
 def known() -> set[str]:

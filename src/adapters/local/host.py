@@ -30,6 +30,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable
+from importlib.machinery import PathFinder
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,35 @@ class UserMessenger:
         return self._encode(value)
 
 
+class _DeferredPackage(types.ModuleType):
+    """A package whose `__init__` runs when something of it is asked for, if ever."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__all__" or not name.startswith("__"):
+            self.__class__ = types.ModuleType  # type: ignore[assignment]
+            spec = self.__spec__
+            assert spec is not None
+            assert spec.loader is not None
+            spec.loader.exec_module(self)
+            return getattr(self, name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+
+def _defer_package(name: str) -> None:
+    """Have modules of the package imported without its `__init__`.
+
+    That of `runtime_core` imports all of it, which would be half of what a job costs; a program
+    that imports it itself gets it whole.
+    """
+    spec = PathFinder.find_spec(name)
+    assert spec is not None
+    package = _DeferredPackage(name)
+    package.__spec__ = spec
+    package.__file__ = spec.origin
+    package.__path__ = spec.submodule_search_locations or []
+    sys.modules[name] = package
+
+
 class UnrunnableError(Exception):
     """The program cannot be called; the message says why, and a traceback would say nothing."""
 
@@ -134,6 +164,7 @@ def main() -> None:
     order = _take_order()
     _set_up_streams(order["log_level"])
     # After the streams are set up: its errors belong into the logs.
+    _defer_package("runtime_core")
     from runtime_core.tagged_json import decode_tagged, encode_tagged
 
     messenger = UserMessenger(report, encode_tagged)
@@ -285,9 +316,7 @@ def _describe(error: BaseException, folder: str) -> str:
         _free(error)
     import traceback
 
-    import runtime_core
-
-    ours = (__file__, os.path.dirname(runtime_core.__file__) + os.sep)
+    ours = (__file__, *(path + os.sep for path in sys.modules["runtime_core"].__path__))
     whole = traceback.TracebackException.from_exception(error)
     parts = [whole]
     while parts:

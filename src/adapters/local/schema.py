@@ -43,7 +43,8 @@ CREATE TABLE jobs (
     process TEXT,
     size INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX jobs_unfinished ON jobs (status, key) WHERE ended IS NULL;
+CREATE INDEX jobs_unfinished ON jobs (key) WHERE ended IS NULL;
+CREATE INDEX jobs_program_unfinished ON jobs (program, key) WHERE ended IS NULL;
 CREATE INDEX jobs_ended ON jobs (ended, size) WHERE ended IS NOT NULL;
 CREATE INDEX jobs_program ON jobs (program, key);
 CREATE INDEX jobs_source ON jobs (source);

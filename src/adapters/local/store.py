@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +50,8 @@ class Store(Closing):
 
     def __init__(self, connection: sqlite3.Connection, directory: Path) -> None:
         self._connection = connection
+        # The keys of the jobs that wait, in order: counting them in SQL takes too long for lists.
+        self._waiting: list[int] = []
         self._sources = Sources(connection, directory / "sources")
         self.texts = Texts(connection, directory / "files")
         """The texts of the jobs."""
@@ -81,6 +84,9 @@ class Store(Closing):
             connection.close()
             raise
         store = cls(connection, directory)
+        store._waiting += (
+            job.key for job in reversed(store.jobs(pending=True)) if job.status is JobStatus.QUEUED
+        )
         store._sweep()
         return store
 
@@ -166,6 +172,7 @@ class Store(Closing):
             job = attrs.evolve(job, key=key)
             data = params.encode()
             self.texts.put(job, Kind.PARAMS, 0, data)
+        self._waiting.append(key)
         return attrs.evolve(job, size=len(data))
 
     def job(self, job_id: str) -> Job | None:
@@ -195,18 +202,18 @@ class Store(Closing):
 
     def next_queued(self) -> Job | None:
         """Give the job that has waited longest."""
-        return next(
-            self._jobs("WHERE status = 'Queued' AND ended IS NULL ORDER BY key LIMIT 1"), None
-        )
+        return next(self._jobs("WHERE key = ?", self._waiting[:1]), None) if self._waiting else None
 
     def position(self, job: Job) -> int | None:
         """Give the place of a job in the queue, from 1 on; None if it does not wait."""
         if job.status is not JobStatus.QUEUED:
             return None
-        return self._number(
-            "SELECT count(*) FROM jobs WHERE status = 'Queued' AND ended IS NULL AND key <= ?",
-            (job.key,),
-        )
+        return bisect_right(self._waiting, job.key)
+
+    def _waits_no_more(self, job: Job) -> None:
+        place = bisect_left(self._waiting, job.key)
+        if self._waiting[place : place + 1] == [job.key]:
+            del self._waiting[place]
 
     def running(self) -> list[Job]:
         """Give the jobs that were started and not ended."""
@@ -220,6 +227,7 @@ class Store(Closing):
                 "UPDATE jobs SET status = ?, started = ?, process = ? WHERE key = ?",
                 (job.status.value, job.started, process, job.key),
             )
+        self._waits_no_more(job)
         return job
 
     def params(self, job: Job) -> bytes:
@@ -254,6 +262,7 @@ class Store(Closing):
                 "UPDATE jobs SET status = ?, ended = ? WHERE key = ?",
                 (status.value, now(), job.key),
             )
+        self._waits_no_more(job)
 
     def delete_jobs(self, jobs: Iterable[Job]) -> None:
         """Remove jobs and all that is kept of them."""
