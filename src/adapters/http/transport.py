@@ -25,7 +25,7 @@ import attrs
 
 from adapters.http.failures import shortened
 from adapters.http.retry import RETRYABLE_STATUS
-from adapters.services.ibm_legacy import TRAITS, status_event
+from adapters.services.dialect import Dialect, dialect_of
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import (
     FetchFailure,
@@ -51,7 +51,7 @@ class ApiClient(Protocol):
     """What is needed of a client; several threads may call it at once."""
 
     def job_get(self, job_id: str) -> Mapping[str, object]:
-        """Give what the service knows of a job; its status is at ``["status"]``."""
+        """Give what the service knows of a job; the dialect says where in it the status is."""
         ...
 
     def job_results(self, job_id: str) -> str:
@@ -86,15 +86,26 @@ class ClientTransport:
     Any number of jobs and threads may use it, if the client allows that. It closes nothing: the
     client belongs to who made it. Without a `stream_source` there are no streams; the `traits`
     are then those of a service that does not push.
+
+    Args:
+        api_client: does the requests.
+        stream_source: knows the streams.
+        traits: how the service behaves; None for what its dialect says.
+        dialect: how the service says the state of a job; None for the one that the client names
+            in its attribute `dialect`, or else the legacy one.
     """
 
     def __init__(
         self,
         api_client: ApiClient,
         stream_source: StreamSource | None = None,
-        traits: ServiceTraits = TRAITS,
+        traits: ServiceTraits | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
+        dialect = dialect_of(api_client) if dialect is None else dialect
+        traits = dialect.traits if traits is None else traits
         self._client = api_client
+        self._status_event = dialect.status_event
         self._streams = stream_source
         self._traits = traits if stream_source else attrs.evolve(traits, pushes=False)
 
@@ -129,7 +140,7 @@ class ClientTransport:
         request = command.request
         match command:
             case FetchStatus():
-                return status_event(self._client.job_get(job_id), request)
+                return self._status_event(self._client.job_get(job_id), request)
             case FetchResult():
                 return ResultReceived(request, self._results(job_id))
             case FetchFailure():
