@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -80,3 +80,6 @@ class StreamEndpoint:
     """How to secure the connection; None for plain TCP."""
     protocol: StreamProtocol
     """The reader of this one connection."""
+    prepare: Callable[[], object] | None = None
+    """Called before the connection is made, on a thread where it may block; None for nothing to do.
+    What it raises is why there is no connection."""

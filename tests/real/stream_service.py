@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -85,11 +86,11 @@ class Peer:
 
     def until_gone(self) -> None:
         """Read until the client has left, or the service stops; answer a close."""
-        try:
+        # It may be gone before it has taken our answer to its close.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while (data := self._socket.recv(1 << 16)) and not self._has_left(data):
                 pass
-        finally:
-            self.gone = True
+        self.gone = True
 
     def _has_left(self, data: bytes) -> bool:
         self.heard.append(data)

@@ -22,7 +22,12 @@ from adapters.local.lock import LOCK, find_service
 from adapters.local.processes import identity_of
 from adapters.local.service import LocalRuntimeService
 from adapters.local.supervisor import LOST
-from runtime_core.errors import RuntimeJobFailureError, ServiceError, TransportError
+from runtime_core.errors import (
+    RuntimeJobCancelledError,
+    RuntimeJobFailureError,
+    ServiceError,
+    TransportError,
+)
 from runtime_core.states import JobState
 
 WAITS = """
@@ -253,3 +258,44 @@ def test_a_stranger_does_not_keep_it_from_ending(data: Path) -> None:
     record = find_or_start(data, workers=1, idle=0.2)
     with socket.create_connection(("127.0.0.1", record.port)):
         assert eventually(lambda: find_service(data) is None)
+
+
+def test_interim_results_of_a_job_that_has_ended_are_read_when_the_service_has_too(
+    data: Path,
+) -> None:
+    with opened(data) as service:
+        job = service.run(service.upload_program(WAITS), inputs={"until": "/"})
+        assert job.result(timeout=PATIENCE) == "done"
+        kill(service)
+        assert len(list(job.interim_results())) == 1
+
+
+IGNORES_SIGTERM = """
+import os, signal, time
+
+def main(backend, user_messenger):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    user_messenger.publish(os.getpid())
+    time.sleep(60)
+"""
+
+
+def test_a_cancel_that_was_acknowledged_holds_when_the_service_is_killed(data: Path) -> None:
+    with opened(data) as service:
+        job = service.run(service.upload_program(IGNORES_SIGTERM))
+        assert next(iter(job.interim_results()))
+        service._client.job_cancel(job.job_id())
+        kill(service)
+        with pytest.raises(RuntimeJobCancelledError):
+            job.result(timeout=4 * PATIENCE)
+
+
+def test_why_no_service_comes_up_is_said_to_who_streams(data: Path) -> None:
+    with opened(data) as service:
+        job = service.run(service.upload_program(WAITS), inputs={"until": "/"})
+        assert job.result(timeout=PATIENCE) == "done"
+        kill(service)
+        for path in data.glob("store.sqlite3*"):
+            path.write_text("this is no database, and never was one")
+        with pytest.raises(TransportError, match=r"could not be prepared: .* cannot start: The"):
+            list(job.interim_results())

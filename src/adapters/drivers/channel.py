@@ -98,7 +98,16 @@ class SocketChannel:
     # ---- connecting ----------------------------------------------------------------------------
 
     def _resolve(self) -> None:
-        """On a worker: look the host up."""
+        """On a worker: prepare what there is to prepare, look the host up."""
+        try:
+            if self._endpoint.prepare is not None:
+                self._endpoint.prepare()
+        except Exception as error:  # of whoever made the endpoint
+            unready = error
+            self._loop.call_soon(
+                lambda: self._fail(f"it could not be prepared: {unready}", unready)
+            )
+            return
         try:
             found = socket.getaddrinfo(
                 self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM

@@ -127,16 +127,28 @@ class LocalClient(RuntimeClient):
                 return Answer(204, "", b"")
             case "POST", 409, "/programs":
                 sent = json.loads(request.body or b"")
+                if "/" in sent["name"]:
+                    return None  # no name to ask for
                 there = self.program_get(sent["name"])
                 if all(there.get(key) == value for key, value in sent.items()):
                     return Answer(
-                        201, "application/json", json.dumps({"id": sent["name"]}).encode()
+                        201, "application/json", json.dumps({"id": there["id"]}).encode()
                     )
             case "POST", 409, path if path.endswith("/cancel"):
                 job = self._object(Request("GET", path.removesuffix("/cancel")))
                 if job.get("status") == JobStatus.CANCELLED.value:
                     return Answer(204, "", b"")
         return None
+
+    def awaken(self) -> None:
+        """Start the service if it has ended; may block for as long as that takes.
+
+        Raises:
+            ServiceError: if none comes up.
+        """
+        service = find_or_start(self._directory, workers=self._workers)
+        if service.process != self._service.process:
+            self._follow(service)
 
     def _renew(self, process: str) -> bool:
         """Find or start the service that comes after `process`; say whether there is another.
@@ -148,13 +160,16 @@ class LocalClient(RuntimeClient):
             service = self._successor(process)
             if service is None:
                 return False
-            assert service.url is not None
-            self.access_token = read_token(self._directory)
-            # The old one stays open: another thread may use it just now, and will come here too.
-            client = RuntimeClient(service.url, self.access_token)
-            self._session = client._session  # noqa: SLF001 - of the class that this one is based on
-            self._service = service
+            self._follow(service)
         return True
+
+    def _follow(self, service: ServiceRecord) -> None:
+        assert service.url is not None
+        self.access_token = read_token(self._directory)
+        # The old one stays open: another thread may use it just now, and will come here too.
+        client = RuntimeClient(service.url, self.access_token)
+        self._session = client._session  # noqa: SLF001 - of the class that this one is based on
+        self._service = service
 
     def _successor(self, process: str) -> ServiceRecord | None:
         """Find or start a service that is not `process`; None if that one lives on."""
@@ -178,8 +193,13 @@ class LocalStreams:
         self.traits = self._streams().traits
 
     def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
-        """See `RuntimeWebsocketClient.stream`."""
-        return self._streams().stream(job_id, command)
+        """See `RuntimeWebsocketClient.stream`.
+
+        A service that has ended is started first. If it finds its port taken and listens at another
+        one, this attempt fails, and the next one knows.
+        """
+        endpoint = self._streams().stream(job_id, command)
+        return attrs.evolve(endpoint, prepare=self._client.awaken)
 
     def _streams(self) -> RuntimeWebsocketClient:
         url, token = self._client.url, self._client.access_token

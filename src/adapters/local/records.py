@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import secrets
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 import attrs
+
+
+DEFAULT_BACKEND = "local"
+"""What this machine is called where a job names no backend; any other name means it as well."""
 
 
 class JobStatus(Enum):
@@ -38,12 +44,31 @@ def new_job_id() -> str:
     return secrets.token_hex(12)
 
 
+_PROGRAM_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def program_id_of(name: str) -> str:
+    """Give the id of a program of this name: the name itself where it can be one."""
+    if _PROGRAM_ID.fullmatch(name) and name.strip("."):
+        return name
+    return f"{_readable(name)}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def other_program_id(name: str) -> str:
+    """Give an id for a program of this name where another program has the usual one."""
+    return f"{_readable(name)}-{secrets.token_hex(6)}"
+
+
+def _readable(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "program"
+
+
 @attrs.frozen
 class Program:
     """A program that can be run."""
 
     name: str
-    """Its name, which is its id too."""
+    """Its name for people; no other program has it at the same time."""
     cost: int
     """The longest execution time in seconds."""
     description: str = ""
@@ -58,6 +83,8 @@ class Program:
     """When it was uploaded."""
     updated: str = attrs.field(factory=now)
     """When it was changed last."""
+    id: str = attrs.field(default=attrs.Factory(lambda self: program_id_of(self.name), True))
+    """What it is called by; it stays when the name changes."""
 
 
 @attrs.frozen
@@ -65,7 +92,7 @@ class Job:
     """One run of a program, as it was when it was read from the store."""
 
     program: str
-    """The name of the program that it runs."""
+    """The id of the program that it runs."""
     source: str
     """The program's source at the submission: what happens to the program does not matter."""
     cost: int
@@ -80,6 +107,12 @@ class Job:
     """The PYTHONPATH that goes with `python`."""
     log_level: str | None = None
     """The level of Python's logging in the program; None leaves it alone."""
+    hub: str = ""
+    """Kept for who asks, as are `group` and `project`: the account that it is submitted for."""
+    group: str = ""
+    """The group within the hub."""
+    project: str = ""
+    """The project within the group."""
     id: str = attrs.field(factory=new_job_id)
     """Its id."""
     status: JobStatus = JobStatus.QUEUED
@@ -92,6 +125,8 @@ class Job:
     """When its end was known here; None as long as it is not."""
     process: str | None = None
     """Its process, see `processes.identity_of`; None before the start."""
+    cancelling: bool = attrs.field(default=False, converter=bool)
+    """Whether its end was asked for while it ran."""
     size: int = 0
     """The bytes of everything that is kept of it."""
     key: int = 0

@@ -41,6 +41,7 @@ CREATE TABLE jobs (
     started TEXT,
     ended TEXT,
     process TEXT,
+    cancelling INTEGER NOT NULL,  -- whether its end was asked for while it ran
     size INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX jobs_unfinished ON jobs (key) WHERE ended IS NULL;
@@ -58,7 +59,21 @@ CREATE TABLE texts (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[Migration, ...] = (lambda connection: _execute(connection, _VERSION_1),)
+# Programs get a name beside their id, jobs an account.
+_VERSION_2 = """
+ALTER TABLE programs RENAME COLUMN name TO id;
+ALTER TABLE programs ADD COLUMN name TEXT NOT NULL DEFAULT '';
+UPDATE programs SET name = id;
+CREATE UNIQUE INDEX programs_name ON programs (name);
+ALTER TABLE jobs ADD COLUMN hub TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN "group" TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN project TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[Migration, ...] = (
+    lambda connection: _execute(connection, _VERSION_1),
+    lambda connection: _execute(connection, _VERSION_2),
+)
 """What makes version n + 1 of version n, in order; version 0 is an empty database."""
 
 

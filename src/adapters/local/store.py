@@ -20,7 +20,7 @@ from typing import Any, Self
 import attrs
 
 from adapters.closing import Closing
-from adapters.local.records import Job, JobStatus, Program, now
+from adapters.local.records import Job, JobStatus, Program, now, other_program_id
 from adapters.local.schema import migrate
 from adapters.local.sources import Sources
 from adapters.local.texts import INLINE_BYTES, Kind, Texts
@@ -33,8 +33,10 @@ MAX_LOG_BYTES = 16 * 1024 * 1024
 """How much of a job's output is kept: the end of it."""
 
 _JOB_FIELDS = [field.name for field in attrs.fields(Job)]
-_JOB_COLUMNS = ", ".join(_JOB_FIELDS)
-_PROGRAM_COLUMNS = "name, cost, description, is_public, spec, source, created, updated"
+_JOB_COLUMNS = ", ".join(f'"{name}"' for name in _JOB_FIELDS)
+_PROGRAM_FIELDS = [field.name for field in attrs.fields(Program)]
+_PROGRAM_COLUMNS = ", ".join(_PROGRAM_FIELDS)
+_PROGRAM_MARKS = ", ".join("?" * len(_PROGRAM_FIELDS))
 
 
 class DuplicateError(Exception):
@@ -113,25 +115,59 @@ class Store(Closing):
             DuplicateError: if there is one of that name.
         """
         program = attrs.evolve(program, source=hashlib.sha256(source).hexdigest())
-        spec = json.dumps(program.spec)
-        row = attrs.astuple(attrs.evolve(program, spec={}))
-        with self._transaction() as connection:
+        with self._transaction():
+            if self._has_program("id", program.id) and not self._has_program("name", program.name):
+                # That one had this name once.
+                program = attrs.evolve(program, id=other_program_id(program.name))
             self._sources.put(program.source, source)
-            try:
-                connection.execute(
-                    f"INSERT INTO programs ({_PROGRAM_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*row[:4], spec, *row[5:]),
-                )
-            except sqlite3.IntegrityError as error:
-                raise DuplicateError(program.name) from error
+            self._write_program(
+                f"INSERT INTO programs ({_PROGRAM_COLUMNS}) VALUES ({_PROGRAM_MARKS})", program
+            )
         return program
 
+    def change_program(self, program: Program, source: bytes | None = None) -> Program:
+        """Keep a program as it is now, and its new source if there is one; give it as it is kept.
+
+        Raises:
+            DuplicateError: if another one has its name.
+        """
+        program = attrs.evolve(program, updated=now())
+        unused: list[str] = []
+        with self._transaction():
+            if source is not None:
+                program = attrs.evolve(program, source=hashlib.sha256(source).hexdigest())
+                self._sources.put(program.source, source)
+            self._write_program(
+                f"UPDATE programs SET ({_PROGRAM_COLUMNS}) = ({_PROGRAM_MARKS}) WHERE id = ?",
+                program,
+                program.id,
+            )
+            if source is not None:
+                unused = self._sources.drop_unused()
+        for digest in unused:
+            self._sources.sweep(digest)
+        return program
+
+    def _write_program(self, statement: str, program: Program, *more: str) -> None:
+        row = attrs.asdict(program) | {"spec": json.dumps(program.spec)}
+        try:
+            self._connection.execute(statement, (*row.values(), *more))
+        except sqlite3.IntegrityError as error:
+            raise DuplicateError(program.name) from error
+
+    def _has_program(self, column: str, value: str) -> bool:
+        found = self._connection.execute(f"SELECT 1 FROM programs WHERE {column} = ?", (value,))
+        return found.fetchone() is not None
+
     def program(self, name: str) -> Program | None:
-        """Find a program."""
-        row = self._connection.execute(
-            f"SELECT {_PROGRAM_COLUMNS} FROM programs WHERE name = ?", (name,)
-        ).fetchone()
-        return None if row is None else _program(row)
+        """Find a program by its id, or else by its name."""
+        for column in ("id", "name"):
+            row = self._connection.execute(
+                f"SELECT {_PROGRAM_COLUMNS} FROM programs WHERE {column} = ?", (name,)
+            ).fetchone()
+            if row is not None:
+                return _program(row)
+        return None
 
     def programs(self, limit: int, offset: int) -> list[Program]:
         """Give programs in the order in which they came."""
@@ -145,10 +181,10 @@ class Store(Closing):
         """Give how many programs there are."""
         return self._number("SELECT count(*) FROM programs")
 
-    def delete_program(self, name: str) -> bool:
+    def delete_program(self, program_id: str) -> bool:
         """Remove a program, not its jobs; say whether there was one."""
         with self._transaction() as connection:
-            found = connection.execute("DELETE FROM programs WHERE name = ?", (name,)).rowcount
+            found = connection.execute("DELETE FROM programs WHERE id = ?", (program_id,)).rowcount
             unused = self._sources.drop_unused()
         for digest in unused:
             self._sources.sweep(digest)
@@ -165,7 +201,7 @@ class Store(Closing):
         with self._transaction() as connection:
             row = attrs.asdict(job) | {"status": job.status.value, "key": None}
             key = connection.execute(
-                f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                f"INSERT INTO jobs ({_JOB_COLUMNS}) VALUES ({', '.join('?' * len(row))})",
                 (*row.values(),),
             ).lastrowid
             assert key is not None
@@ -235,6 +271,11 @@ class Store(Closing):
         found = self.texts.get(job, Kind.PARAMS)
         assert found is not None
         return found.read_bytes() if isinstance(found, Path) else found
+
+    def wish_cancelled(self, job: Job) -> None:
+        """Record that the end of a running job was asked for."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE jobs SET cancelling = 1 WHERE key = ?", (job.key,))
 
     def publish(self, job: Job, first: int, texts: Iterable[str]) -> None:
         """Add interim results, the first of them with number `first`."""
@@ -333,10 +374,9 @@ def _where(pending: bool | None, program: str | None) -> tuple[str, list[Any]]:
 
 
 def _program(row: tuple[Any, ...]) -> Program:
-    name, cost, description, is_public, spec, source, created, updated = row
-    return Program(
-        name, cost, description, bool(is_public), json.loads(spec), source, created, updated
-    )
+    fields: dict[str, Any] = dict(zip(_PROGRAM_FIELDS, row, strict=True))
+    fields |= {"is_public": bool(fields["is_public"]), "spec": json.loads(fields["spec"])}
+    return Program(**fields)
 
 
 def _unusable(directory: Path, error: Exception) -> ServiceError:

@@ -51,7 +51,10 @@ class Supervisor:
         for job in self._store.running():
             if job.process is not None:
                 kill_group(job.process)
-            self._store.end_job(job, JobStatus.FAILED, LOST)
+            if job.cancelling:
+                self._store.end_job(job, JobStatus.CANCELLED)
+            else:
+                self._store.end_job(job, JobStatus.FAILED, LOST)
         shutil.rmtree(self._root, ignore_errors=True)
         self._root.mkdir(mode=0o700, exist_ok=True)
         self._fill()
@@ -77,6 +80,7 @@ class Supervisor:
         """
         run = self._runs.get(job.id)
         if run is not None:
+            self._store.wish_cancelled(job)
             run.stop(JobStatus.CANCELLED)
         elif job.status is JobStatus.QUEUED:
             self._store.end_job(job, JobStatus.CANCELLED)
