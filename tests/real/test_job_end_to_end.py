@@ -580,7 +580,7 @@ def test_uploads_that_cannot_be_are_refused(service: OwnService, tmp_path: Path)
         service.upload_program("x = 1\n", {"name": "counts"})
     assert caught.value.status_code == 409
     with pytest.raises(TransportError) as caught:
-        service.upload_program("x = 1\n", {"name": "a/b"})
+        service.upload_program("x = 1\n", {"name": "a\nb"})
     assert caught.value.status_code == 400
     with pytest.raises(UsageError, match="name of a program must be a text"):
         service.upload_program("x = 1\n", {"name": ""})

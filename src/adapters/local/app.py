@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -26,12 +27,15 @@ from starlette.websockets import WebSocket
 
 from adapters.local.bodies import (
     RefusedError,
+    changed_program,
     job_from,
     pending_filter,
     program_from,
     program_id_from,
     prune_from,
+    read_body,
     read_object,
+    source_from,
     whole_number,
 )
 from adapters.local.gate import message_response
@@ -58,7 +62,11 @@ def create_app(store: Store, supervisor: Supervisor, retention: Retention) -> AS
         Route("/programs", calls.list_programs, methods=["GET"]),
         Route("/programs", calls.create_program, methods=["POST"]),
         Route("/programs/{id}", calls.get_program, methods=["GET"]),
+        Route("/programs/{id}", calls.update_program, methods=["PATCH"]),
         Route("/programs/{id}", calls.delete_program, methods=["DELETE"]),
+        Route("/programs/{id}/data", calls.update_source, methods=["PUT"]),
+        Route("/programs/{id}/public", calls.make_public, methods=["PUT"]),
+        Route("/programs/{id}/private", calls.make_private, methods=["PUT"]),
         Route("/jobs", calls.list_jobs, methods=["GET"]),
         Route("/jobs", calls.create_job, methods=["POST"]),
         Route("/jobs/{id}", calls.get_job, methods=["GET"]),
@@ -98,18 +106,43 @@ class _Calls:
     async def create_program(self, request: Request) -> Response:
         program, source = program_from(await read_object(request))
         try:
-            self._store.add_program(program, source)
+            program = self._store.add_program(program, source)
         except DuplicateError as error:
-            raise RefusedError(409, f"There is a program {program.name!r} already.") from error
-        return _json(json.dumps({"id": program.name}), 201)
+            raise _has_name(program) from error
+        return _json(json.dumps({"id": program.id}), 201)
 
     async def get_program(self, request: Request) -> Response:
-        program = self._program(request.path_params["id"])
+        program = self._asked_program(request)
         data = base64.b64encode(self._store.source(program.source)).decode()
         return _json(json.dumps(_program_document(program) | {"data": data}))
 
+    async def update_program(self, request: Request) -> Response:
+        body = await read_object(request)
+        program = changed_program(self._asked_program(request), body)
+        try:
+            self._store.change_program(program)
+        except DuplicateError as error:
+            raise _has_name(program) from error
+        return Response(status_code=204)
+
+    async def update_source(self, request: Request) -> Response:
+        source = source_from(await read_body(request))
+        self._store.change_program(self._asked_program(request), source)
+        return Response(status_code=204)
+
+    async def make_public(self, request: Request) -> Response:
+        return self._make_visible(request, public=True)
+
+    async def make_private(self, request: Request) -> Response:
+        return self._make_visible(request, public=False)
+
+    def _make_visible(self, request: Request, *, public: bool) -> Response:
+        program = self._asked_program(request)
+        self._store.change_program(attrs.evolve(program, is_public=public))
+        return Response(status_code=204)
+
     async def delete_program(self, request: Request) -> Response:
-        self._store.delete_program(self._program(request.path_params["id"]).name)
+        self._store.delete_program(self._asked_program(request).id)
         return Response(status_code=204)
 
     # ---- jobs ----------------------------------------------------------------------------------
@@ -131,7 +164,7 @@ class _Calls:
         if self._store.job(job.id) is None:
             self._store.add_job(job, params)
             self._supervisor.submitted()
-        return _json(json.dumps({"id": job.id}), 201)
+        return _json(json.dumps({"id": job.id, "backend": job.backend}), 201)
 
     async def get_job(self, request: Request) -> Response:
         return _json(self._job_text(self._job(request)))
@@ -203,6 +236,9 @@ class _Calls:
 
     # ---- finding -------------------------------------------------------------------------------
 
+    def _asked_program(self, request: Request) -> Program:
+        return self._program(request.path_params["id"])
+
     def _program(self, program_id: str) -> Program:
         program = self._store.program(program_id)
         if program is None:
@@ -220,9 +256,9 @@ class _Calls:
         """Give the JSON of a job. Its params are kept as text: a poll need not encode them."""
         document = {
             "id": job.id,
-            "hub": "",
-            "group": "",
-            "project": "",
+            "hub": job.hub,
+            "group": job.group,
+            "project": job.project,
             "backend": job.backend,
             "status": job.status.value,
             "program": {"id": job.program},
@@ -242,7 +278,7 @@ def _page(request: Request) -> tuple[int, int]:
 
 def _program_document(program: Program) -> dict[str, Any]:
     return {
-        "id": program.name,
+        "id": program.id,
         "name": program.name,
         "cost": program.cost,
         "description": program.description,
@@ -251,6 +287,10 @@ def _program_document(program: Program) -> dict[str, Any]:
         "update_date": program.updated,
         "spec": program.spec,
     }
+
+
+def _has_name(program: Program) -> RefusedError:
+    return RefusedError(409, f"There is a program {program.name!r} already.")
 
 
 def _json(content: str, status_code: int = 200) -> Response:

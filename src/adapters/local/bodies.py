@@ -12,9 +12,10 @@ import re
 import sys
 from typing import Any, TypeVar
 
+import attrs
 from starlette.requests import HTTPConnection, Request
 
-from adapters.local.records import Job, Program, new_job_id
+from adapters.local.records import DEFAULT_BACKEND, Job, Program, new_job_id
 from adapters.local.retention import RetentionRule
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -23,12 +24,14 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 DEFAULT_COST = 3600
 """The longest execution time in seconds of a program that names none."""
 
+MAX_NAME = 256
+"""The longest name of a program, in characters."""
+
 MAX_COST = 365 * 24 * 3600
 """The longest execution time in seconds that a program may name."""
 
 _T = TypeVar("_T")
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _JOB_ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -47,7 +50,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     Raises:
         RefusedError: 413 if it is too long, 400 if it is no JSON object.
     """
-    body = await _read_body(request)
+    body = await read_body(request)
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -57,7 +60,12 @@ async def read_object(request: Request) -> dict[str, Any]:
     return value
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """Read the body of a request.
+
+    Raises:
+        RefusedError: 413 if it is too long.
+    """
     body = bytearray()
     length = 0
     async for part in request.stream():
@@ -78,28 +86,57 @@ def program_from(body: dict[str, Any]) -> tuple[Program, bytes]:
     Raises:
         RefusedError: 400 if a field is missing or wrong.
     """
-    name = _text(body, "name")
-    if not _NAME.fullmatch(name) or name in (".", ".."):
-        raise RefusedError(
-            400, "The name must be 1 to 64 letters, digits, dots, dashes or underscores."
-        )
+    _text(body, "name")
     try:
         source = base64.b64decode(_text(body, "data"), validate=True)
     except (binascii.Error, ValueError) as error:
         raise RefusedError(
             400, f"The data must be the program's source in base64: {error}."
         ) from error
-    cost = _optional(body, "cost", int, DEFAULT_COST)
+    program = changed_program(Program(_program_name(body), DEFAULT_COST), body)
+    return attrs.evolve(program, is_public=_optional(body, "is_public", bool, False)), source
+
+
+def changed_program(program: Program, body: dict[str, Any]) -> Program:
+    """Give what `program` is after the body of `PATCH /programs/{id}`.
+
+    Raises:
+        RefusedError: 400 if a field is wrong.
+    """
+    cost = _optional(body, "cost", int, program.cost)
     if not 1 <= cost <= MAX_COST:
         raise RefusedError(400, f"The cost must be from 1 to {MAX_COST} seconds.")
-    program = Program(
-        name=name,
+    return attrs.evolve(
+        program,
+        name=program.name if body.get("name") is None else _program_name(body),
         cost=cost,
-        description=_optional(body, "description", str, ""),
-        is_public=_optional(body, "is_public", bool, False),
-        spec=_optional(body, "spec", dict, {}),
+        description=_optional(body, "description", str, program.description),
+        spec=_optional(body, "spec", dict, program.spec),
     )
-    return program, source
+
+
+def _program_name(body: dict[str, Any]) -> str:
+    name = _text(body, "name")
+    if len(name) > MAX_NAME or not name.isprintable() or not name.strip():
+        raise RefusedError(400, f"The name must be 1 to {MAX_NAME} characters of one line.")
+    return name
+
+
+def source_from(body: bytes) -> bytes:
+    """Read the source in the body of `PUT /programs/{id}/data`: as it is, or in base64.
+
+    The wire's description says the one, its first client does the other. No program is both: one
+    without a space, a line break or a parenthesis has no `main`.
+
+    Raises:
+        RefusedError: 400 if there is none.
+    """
+    if not body:
+        raise RefusedError(400, "The body must be the program's source.")
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error:
+        return body
 
 
 def program_id_from(body: dict[str, Any]) -> str:
@@ -130,14 +167,17 @@ def job_from(body: dict[str, Any], program: Program) -> tuple[Job, str]:
         raise RefusedError(400, "The id must be 24 hexadecimal digits, best by chance.")
     job = Job(
         id=job_id,
-        program=program.name,
+        program=program.id,
         source=program.source,
         cost=program.cost,
-        backend=_optional(body, "backend", str, ""),
+        backend=_optional(body, "backend", str, "") or DEFAULT_BACKEND,
         image=_optional(body, "runtime", str, ""),
         python=python,
         python_path=_optional(body, "python_path", str, ""),
         log_level=level or None,
+        hub=_optional(body, "hub", str, ""),
+        group=_optional(body, "group", str, ""),
+        project=_optional(body, "project", str, ""),
     )
     return job, json.dumps(_optional(body, "params", dict, {}))
 

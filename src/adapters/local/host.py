@@ -72,11 +72,21 @@ def program_file(source: bytes) -> str:
     return ARCHIVE_FILE if packed else PROGRAM_FILE
 
 
+class BackendName(str):
+    """A name that can be called too: some programs say `backend.name`, some `backend.name()`."""
+
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        """Give the name."""
+        return str(self)
+
+
 class Backend:
     """What a program is told about the machine that it runs on."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = BackendName(name)
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -92,17 +102,22 @@ class UserMessenger:
         self._owner = os.getpid()
         self._final: str | None = None
 
-    def publish(self, message: Any, final: bool = False) -> None:
+    def publish(
+        self,
+        message: Any,
+        encoder: type[json.JSONEncoder] | None = None,
+        final: bool = False,
+    ) -> None:
         """Send `message` to whoever streams this job.
 
         With `final` it becomes the job's result instead, unless main() returns something else than
-        None; the last one counts.
+        None; the last one counts. An `encoder` of the program's own writes it in place of ours.
 
         Raises:
             EncodeError: if tagged JSON has no word for the message.
             RuntimeError: in a process forked from the program's: two writers would mix frames.
         """
-        text = self._encode(message)
+        text = self._encode(message) if encoder is None else json.dumps(message, cls=encoder)
         if os.getpid() != self._owner:
             raise RuntimeError("publish() works only in the program's own process, not in a fork")
         if final:

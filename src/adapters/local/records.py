@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 
-
 DEFAULT_BACKEND = "local"
 """What this machine is called where a job names no backend; any other name means it as well."""
 
