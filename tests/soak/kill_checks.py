@@ -82,7 +82,10 @@ def _check_document(
     )
     ledger.expect((job["ended"] is None) == (status in ("Queued", "Running")), f"{job}")
     if job_id in cancelled:
-        is_right = status != "Queued" and (started is None or started <= cancelled[job_id])
+        # Not Failed either: an acknowledged cancel holds, whether the service lived to do it or not.
+        is_right = status not in ("Queued", "Failed") and (
+            started is None or started <= cancelled[job_id]
+        )
         ledger.expect(is_right, f"job {job_id} was cancelled: {status}, started {started}")
     if job_id in finals:
         ledger.expect(
