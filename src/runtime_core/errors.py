@@ -3,9 +3,15 @@
     RuntimeCoreError
     ├── UsageError                      you misused us: nothing was changed
     │   ├── RuntimeInvalidStateError    not legal in the job's present state
+    │   ├── OptionsError                how a job is to be run: not as it must be
+    │   ├── InputsError                 inputs that do not fit the program's parameters
     │   └── EncodeError                 a value that cannot be written as tagged JSON
     ├── ServiceError                    the service or the network misbehaved
     │   ├── TransportError              a request or a stream failed
+    │   │   ├── NotAuthorizedError              this token may not do that
+    │   │   ├── RuntimeJobNotFoundError         there is no such job
+    │   │   ├── RuntimeProgramNotFoundError     there is no such program
+    │   │   └── RuntimeDuplicateProgramError    there is a program of that name already
     │   ├── UnknownStatusError          the service said a status word that nobody knows
     │   ├── DecodeError                 what the service sent does not decode
     │   └── JobTimeoutError             the answer did not come in time (also a TimeoutError)
@@ -62,6 +68,21 @@ class RuntimeInvalidStateError(UsageError):
         return f"Job {self.job_id} is {self.state.name}: cannot {self.action}, {self.why}.{legal}"
 
 
+class OptionsError(UsageError):
+    """The options of a job are not as they must be; the message says which, and why."""
+
+
+@attrs.define(eq=False, slots=False)
+class InputsError(UsageError):
+    """The inputs do not fit what the program says of its parameters."""
+
+    problems: Sequence[str]
+    """What does not fit, one text for each problem, with its path."""
+
+    def __str__(self) -> str:
+        return f"The inputs do not fit the program's parameters: {'; '.join(self.problems)}."
+
+
 @attrs.define(eq=False, slots=False)
 class EncodeError(UsageError):
     """A value cannot be sent, because tagged JSON has no word for it."""
@@ -91,6 +112,22 @@ class TransportError(ServiceError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class NotAuthorizedError(TransportError):
+    """The service does not allow this to who has this access token (status 401 or 403)."""
+
+
+class RuntimeJobNotFoundError(TransportError):
+    """The service knows no such job (status 404)."""
+
+
+class RuntimeProgramNotFoundError(TransportError):
+    """The service knows no such program (status 404)."""
+
+
+class RuntimeDuplicateProgramError(TransportError):
+    """The service has a program of that name already (status 409)."""
 
 
 @attrs.define(eq=False, slots=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import ssl
 import warnings
@@ -12,6 +11,8 @@ from typing import Any
 from adapters.closing import Closing
 from adapters.http.address import ServiceAddress
 from adapters.http.failures import Failure
+from adapters.http.program_calls import ProgramCalls
+from adapters.http.refusals import typed
 from adapters.http.session import Answer, HttpSession, Request
 from adapters.job_logs import LogPart
 from adapters.services import ibm_legacy
@@ -21,7 +22,7 @@ from runtime_core.tagged_json import encode_tagged
 from runtime_core.value_path import shown
 
 
-class RuntimeClient(Closing):
+class RuntimeClient(ProgramCalls, Closing):
     """Speaks with the runtime service at `url`, over kept-alive connections.
 
     Thread-safe: every method may be called from every thread, at the same time. `close()` it, or
@@ -30,7 +31,8 @@ class RuntimeClient(Closing):
     Each call is one request; nothing is retried and no redirect is followed, so the token goes to
     no other host. What fails raises `TransportError`: its `retryable` and `retry_after` say
     whether and when to try again (the tables stand in `adapters.http.failures` and
-    `adapters.http.retry`). An HTML page is never an answer, and not retryable even with status
+    `adapters.http.retry`); some refusals have a class of their own (see `adapters.http.refusals`).
+    An HTML page is never an answer, and not retryable even with status
     200: a proxy or a place to log in sends it, and it goes on until somebody looks at it. A
     closed client raises `UsageError`.
 
@@ -74,7 +76,7 @@ class RuntimeClient(Closing):
             )
         self._session = HttpSession(
             address,
-            {ibm_legacy.TOKEN_HEADER: access_token} if access_token else {},
+            self._credentials(access_token),
             access_token,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -82,6 +84,10 @@ class RuntimeClient(Closing):
             max_answer_bytes=max_answer_bytes,
             pool_size=pool_size,
         )
+
+    def _credentials(self, access_token: str) -> dict[str, str]:
+        """Give the headers that say who asks."""
+        return {ibm_legacy.TOKEN_HEADER: access_token} if access_token else {}
 
     # ---- jobs ----------------------------------------------------------------------------------
 
@@ -119,7 +125,7 @@ class RuntimeClient(Closing):
         return self._submit(body)
 
     def _submit(self, body: dict[str, object]) -> dict[str, Any]:
-        request = Request("POST", "/jobs", _json(body), submits=True)
+        request = Request("POST", "/jobs", encode_tagged(body).encode(), submits=True)
         job = self._object(request)
         if not isinstance(job.get("id"), str) or not job["id"]:
             raise self._session.error(request, Failure("the answer has no id", False, True))
@@ -186,50 +192,6 @@ class RuntimeClient(Closing):
         """Remove a job and its result from the service."""
         self._send(Request("DELETE", ibm_legacy.job_path(job_id)))
 
-    # ---- programs ------------------------------------------------------------------------------
-
-    def program_create(
-        self,
-        name: str,
-        data: bytes | str,
-        *,
-        max_execution_time: int,
-        description: str = "",
-        is_public: bool = False,
-        spec: Mapping[str, object] | None = None,
-    ) -> dict[str, Any]:
-        """Upload a program and give what the service says of it; its id is at ``["id"]``.
-
-        `data` is its source, `max_execution_time` is in seconds.
-
-        Raises:
-            EncodeError: if `spec` cannot be written as JSON.
-            TransportError: if the service did not take it (409: it has one of that name).
-        """
-        source = data.encode() if isinstance(data, str) else data
-        body: dict[str, object] = {
-            "name": name,
-            "data": base64.b64encode(source).decode(),
-            "cost": max_execution_time,
-            "description": description,
-            "is_public": is_public,
-        }
-        if spec is not None:
-            body["spec"] = dict(spec)
-        return self._object(Request("POST", "/programs", _json(body)))
-
-    def programs_get(self, limit: int = 20, skip: int = 0) -> dict[str, Any]:
-        """Give a page of the programs: ``{"programs": [...], "count": ...}``."""
-        return self._object(Request("GET", ibm_legacy.programs_path(limit, skip)))
-
-    def program_get(self, program_id: str) -> dict[str, Any]:
-        """Give what the service knows of a program."""
-        return self._object(Request("GET", ibm_legacy.program_path(program_id)))
-
-    def program_delete(self, program_id: str) -> None:
-        """Remove a program from the service."""
-        self._send(Request("DELETE", ibm_legacy.program_path(program_id)))
-
     # ---- the session ---------------------------------------------------------------------------
 
     def logout(self) -> None:
@@ -257,7 +219,13 @@ class RuntimeClient(Closing):
 
     def _send(self, request: Request) -> Answer:
         """Do a request, whatever its answer is."""
-        return self._session.send(request)
+        try:
+            return self._session.send(request)
+        except TransportError as error:
+            refusal = typed(error, request.method, request.path)
+            if refusal is error:
+                raise
+            raise refusal from error.__cause__
 
     def _object(self, request: Request) -> dict[str, Any]:
         """Do a request whose answer is a JSON object."""
@@ -284,7 +252,3 @@ class RuntimeClient(Closing):
 
     def _not_promised(self, request: Request, answer: Answer, what: str) -> TransportError:
         return self._session.error(request, Failure(what, False, True), answer.status)
-
-
-def _json(body: dict[str, object]) -> bytes:
-    return encode_tagged(body).encode()

@@ -71,13 +71,13 @@ def jobs_path(
     return f"/jobs?{urlencode(query)}"
 
 
-def program_path(program_id: str) -> str:
-    """Give the path of a program.
+def program_path(program_id: str, part: str = "") -> str:
+    """Give the path of a program, or of its `data`, or to make it `public` or `private`.
 
     Raises:
         UsageError: if the id cannot be one.
     """
-    return _path("/programs", program_id, "program")
+    return _path("/programs", program_id, "program", part)
 
 
 def programs_path(limit: int = 20, skip: int = 0) -> str:
