@@ -165,13 +165,13 @@ def _check_structure(text: str, limits: DecodeLimits) -> int:
     if first is None:
         # One value at most, or no JSON at all: a long table of numbers as plain text, say.
         return rough if is_small else _memory_of_one(text)
-    tally = None if is_small else MemoryTally()
+    tally = None if is_small else MemoryTally("\\" in text)
     _walk(text, first.end() - 1, limits, tally)
     return rough if tally is None else tally.total
 
 
 def _memory_of_one(text: str) -> int:
-    tally = MemoryTally()
+    tally = MemoryTally("\\" in text)
     if _FIRST_QUOTE.match(text):
         for piece, _ in _pieces(text, 0):
             tally.add(piece, "", [piece], [])

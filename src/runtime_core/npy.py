@@ -107,13 +107,14 @@ def read_npy(pieces: Iterator[bytes], allowance: Allowance) -> NDArray[Any]:
 
     head = bytearray()
     for piece in pieces:
+        allowance.take_inflated(len(piece))
         head += piece
         if len(head) > _PIECE:
             break
     header = _read_header(head)
     if len(head) <= _PIECE and len(head) != header.end:  # all of it is there
         raise ValueError(_misfit(header, str(len(head) - header.start)))
-    allowance.take_inflated(header.end)
+    allowance.take_inflated(max(0, header.end - len(head)))
     data, at = bytearray(header.end), 0
     for piece in chain([bytes(head)], pieces):
         if at + len(piece) > header.end:

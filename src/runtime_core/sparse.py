@@ -87,8 +87,8 @@ def _matrix(arrays: dict[str, NDArray[Any]]) -> Any:
 
     shape = tuple(int(length) for length in _integers(arrays["shape"]))
     kind, data = str(arrays["format"].astype("U3")), arrays["data"]
-    if min(shape, default=0) < 0 or kind not in _PARTS:
-        raise ValueError(f"format {kind!r} of shape {shape}")
+    if min(shape, default=0) < 0 or kind not in _PARTS or data.dtype.kind not in "biufc":
+        raise ValueError(f"format {kind!r} of shape {shape} and {data.dtype}")
     suffix = "array" if "_is_array" in arrays and arrays["_is_array"].all() else "matrix"
     make = getattr(scipy.sparse, f"{kind}_{suffix}")  # one of ten names
     if "coords" in arrays:  # of an array that does not have two dimensions

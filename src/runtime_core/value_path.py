@@ -6,7 +6,15 @@ import reprlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_SHORT = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    """A short repr of what came from outside; `reprlib` writes what it does not know whole."""
+
+    def repr_ndarray(self, array: Any, _: int) -> str:
+        return f"<ndarray of {str(array.dtype)[:60]} and shape {array.shape}>"
+
+
+_SHORT = _Short()
 _SHORT.maxlevel = 3
 _SHORT.maxlist = _SHORT.maxdict = _SHORT.maxset = _SHORT.maxtuple = 4
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
