@@ -82,7 +82,7 @@ def _check_document(
     )
     ledger.expect((job["ended"] is None) == (status in ("Queued", "Running")), f"{job}")
     if job_id in cancelled:
-        # Not Failed either: an acknowledged cancel holds, whether the service lived to do it or not.
+        # Not Failed either: an acknowledged cancel holds, even if the service is killed then.
         is_right = status not in ("Queued", "Failed") and (
             started is None or started <= cancelled[job_id]
         )
