@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from adapters.http.transport import ApiClient
-from adapters.services.ibm_legacy import as_promised, created_at, status_event
+from adapters.services import ibm_current
+from adapters.services.dialect import dialect_of
+from adapters.services.ibm_legacy import as_promised, created_at
 from runtime_core.documents import JobDocument, read_job
 from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import JobQueued
@@ -54,8 +56,10 @@ class JobFacts:
     def inputs(self) -> dict[str, Any]:
         """Give the inputs of the job; a copy."""
         if self._inputs is None:
+            # Where descriptions of jobs leave them out, the client has a call for them.
+            params = self._optional_call("job_params", lambda: self.document().params)
             # They are sent as tagged JSON.
-            self._inputs = decode_tagged(json.dumps(self.document().params))
+            self._inputs = decode_tagged(json.dumps(params))
         return dict(self._inputs)
 
     def creation_date(self) -> datetime | None:
@@ -66,12 +70,50 @@ class JobFacts:
 
     def queue_position(self) -> int | None:
         """Ask for the place in the queue; None if the job is not queued, or it is not told."""
-        document = self._asked()
-        is_queued = isinstance(status_event({"status": document.status}), JobQueued)
-        return document.position if is_queued else None
+        answer = self._api_client.job_get(self._job_id)
+        if not isinstance(dialect_of(self._api_client).status_event(answer), JobQueued):
+            return None
+        told = as_promised(read_job, answer).position
+        metrics = self.metrics() if told is None else None
+        return told if metrics is None else ibm_current.queue_position(metrics)
+
+    def metrics(self) -> dict[str, Any] | None:
+        """Ask for what the service measured of the job; None if it does not tell."""
+        metrics: dict[str, Any] | None = self._optional_call("job_metrics", lambda: None)
+        return metrics
+
+    def usage(self) -> float | None:
+        """Ask for the seconds that the job is charged for; None if the service does not tell."""
+        metrics = self.metrics()
+        return None if metrics is None else ibm_current.usage_seconds(metrics)
+
+    def tags(self) -> list[str] | None:
+        """Give the tags of the job, as they were when it was first asked for; None if not told."""
+        tags = self.document().tags
+        return None if tags is None else list(tags)
+
+    def tag(self, tags: Iterable[str]) -> list[str]:
+        """Give the job these tags instead of those it has; give them as the service has them then.
+
+        Raises:
+            UsageError: if the client cannot do that, or they are not several texts.
+        """
+        job_tag = getattr(self._api_client, "job_tag", None)
+        if job_tag is None:
+            raise UsageError(
+                f"{type(self._api_client).__name__} has no job_tag: the service keeps no tags."
+            )
+        job_tag(self._job_id, tags)
+        self._document = self._asked()
+        return self.tags() or []
 
     def _asked(self) -> JobDocument:
         return as_promised(read_job, self._api_client.job_get(self._job_id))
+
+    def _optional_call(self, name: str, otherwise: Callable[[], Any]) -> Any:
+        """Make a call that not every client has."""
+        call = getattr(self._api_client, name, None)
+        return otherwise() if call is None else call(self._job_id)
 
 
 def local_time(moment: str | datetime | None) -> datetime | None:

@@ -59,6 +59,12 @@ class JobDocument:
     position: int | None = None
     """Which of the queued jobs this is: 1 is the next to run. None if it is not queued, or the
     service does not tell."""
+    reason: str | None = None
+    """Why the job ended as it did, in the service's words; None if it does not tell that here."""
+    reason_code: int | str | None = None
+    """The service's code for the reason, if it has one."""
+    tags: tuple[str, ...] | None = None
+    """The tags that the job was given; None if the service does not tell."""
 
     @property
     def program_id(self) -> str:
@@ -110,12 +116,33 @@ class ProgramPage:
     """How many programs there are on all pages together."""
 
 
+@attrs.frozen
+class BackendDocument:
+    """Where jobs run, as its service describes it."""
+
+    name: str
+    """What it is called."""
+    version: str = ""
+    """The version of what runs there; empty if the service does not tell."""
+    python: str = ""
+    """The version of Python that programs run with, if they bring none of their own."""
+    platform: str = ""
+    """The machine: its system and its processor."""
+    workers: int | None = None
+    """How many jobs run at a time; None if the service does not tell."""
+    programs: tuple[str, ...] = ()
+    """The kinds of programs that it can run, in words."""
+    max_execution_time: int | None = None
+    """The longest execution time in seconds that a program may name; None if it is not told."""
+
+
 def read_job(value: object) -> JobDocument:
     """Read what a service sent for one job.
 
     `params` may be an object or a list of one object. A list of several is refused: which of them
     the job ran with, nobody wrote down. A `created` that a client has made a datetime of already
-    becomes its ISO 8601 text again.
+    becomes its ISO 8601 text again. The status may also stand in a `state`, with its reason, and
+    the image be called `runtime`, as the current service has it.
 
     Raises:
         DecodeError: if it is not such a document.
@@ -151,6 +178,15 @@ def read_program_page(value: object) -> ProgramPage:
     return structure(plain, ProgramPage, "The list of programs")
 
 
+def read_backend(value: object) -> BackendDocument:
+    """Read what a service sent for one backend.
+
+    Raises:
+        DecodeError: if it is not such a document.
+    """
+    return structure(_without_nulls(value), BackendDocument, "The backend")
+
+
 def _without_nulls(value: object) -> object:
     """Leave out what is null, so that the field's default holds."""
     if not isinstance(value, dict):
@@ -169,6 +205,13 @@ def _plain_job(value: object) -> object:
     created = job.get("created")
     if isinstance(created, datetime):
         job["created"] = created.isoformat()
+    state = _without_nulls(job.get("state"))
+    if isinstance(state, dict) and "status" not in job:
+        if "reasonCode" in state:
+            state.setdefault("reason_code", state["reasonCode"])
+        job |= {key: state[key] for key in ("status", "reason", "reason_code") if key in state}
+    if "runtime" in job:
+        job.setdefault("image", job["runtime"])
     return job
 
 

@@ -94,6 +94,38 @@ def test_what_is_missing_or_null_gets_its_default(absent: dict[str, Any]) -> Non
     assert read_program_page({}) == ProgramPage()
 
 
+def test_a_job_as_the_current_service_writes_it() -> None:
+    current = {
+        "id": "j1",
+        "backend": "b",
+        "state": {"status": "Failed", "reason": "why", "reason_code": 8000},
+        "program": {"id": "p1"},
+        "runtime": "i",
+        "tags": ["x", "y"],
+    }
+    job = read_job(current)
+    assert job == JobDocument(
+        "j1",
+        "Failed",
+        backend="b",
+        program=ProgramReference("p1"),
+        image="i",
+        reason="why",
+        reason_code=8000,
+        tags=("x", "y"),
+    )
+    assert read_job_page({"jobs": [current], "count": 1}).jobs == (job,)
+    camel = read_job(current | {"state": {"status": "Failed", "reasonCode": "A7", "reason": None}})
+    assert (camel.reason, camel.reason_code) == (None, "A7")
+
+
+@pytest.mark.parametrize("state", [None, {}, [], "Queued", {"status": None}])
+def test_a_state_without_a_status_is_no_job(state: object) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read_job({"id": "j1", "state": state})
+    assert caught.value.path == "$.status"
+
+
 def test_unknown_keys_are_ignored() -> None:
     assert read_job(JOB | {"new": {}, "program": {"id": "p1", "new": 1}}) == read_job(JOB)
 
@@ -125,6 +157,8 @@ def test_a_program() -> None:
         (read_job, JOB | {"params": []}, "$.params", "got []"),
         (read_job, JOB | {"created": 3}, "$.created", "expected str, got 3"),
         (read_job, JOB | {"position": "next"}, "$.position", "got 'next'"),
+        (read_job, JOB | {"tags": "x"}, "$.tags", "got 'x'"),
+        (read_job, JOB | {"reason": 3}, "$.reason", "got 3"),
         (read_job_page, [], "$", "expected JobPage, got []"),
         (read_job_page, {"jobs": {}}, "$.jobs", "got {}"),
         (read_job_page, {"jobs": [JOB, 3]}, "$.jobs[1]", "expected JobDocument, got 3"),

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+from adapters.services import ibm_legacy
 from adapters.services.ibm_legacy import job_path
 from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import (
@@ -217,3 +218,36 @@ def queue_position(metrics: Mapping[str, object]) -> int | None:
     if isinstance(position, bool) or not isinstance(position, int) or position < 1:
         return None
     return position
+
+
+# ---- backends ----------------------------------------------------------------------------------
+
+
+def backend_path(name: str) -> str:
+    """Give the path of what a backend is.
+
+    Raises:
+        UsageError: if there can be none of that name.
+    """
+    return f"{ibm_legacy.backend_path(name)}/configuration"
+
+
+def first_backend(answer: Mapping[str, object]) -> str:
+    """Give the name of the first backend in the answer to `GET /backends`.
+
+    Raises:
+        TransportError: if there is none.
+    """
+    devices = answer.get("devices")
+    first = devices[0] if isinstance(devices, list) and devices else None
+    # Earlier versions of the service gave the names alone.
+    name = first.get("name") if isinstance(first, Mapping) else first
+    if not isinstance(name, str):
+        raise TransportError(f"{_NOT_PROMISED}: expected a name at $.devices[0].name.")
+    return name
+
+
+def backend_document(configuration: Mapping[str, object]) -> dict[str, object]:
+    """Give what `read_backend` reads, of the answer to `backend_path`."""
+    named = {"name": "backend_name", "version": "backend_version"}
+    return {ours: configuration.get(theirs) for ours, theirs in named.items()}
