@@ -11,10 +11,11 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from adapters.local import schema
-from adapters.local.records import Job, JobStatus, Program
+from adapters.local.records import Job, JobFilter, JobStatus, Program
 from adapters.local.retention import Retention, RetentionRule
 from adapters.local.store import DATABASE, MAX_LOG_BYTES, DuplicateError, Store
 from adapters.local.texts import INLINE_BYTES, Kind
@@ -168,6 +169,34 @@ def test_jobs_are_found_newest_first_with_filters(store: Store) -> None:
     assert found(program="a", pending=True) == [2]
     assert found(limit=1, offset=1) == [1]
     assert store.count_jobs(pending=True, program="b") == 1
+
+
+def test_jobs_are_found_by_tags_backends_and_times(store: Store) -> None:
+    program = store.add_program(Program("p", cost=5), b"s")
+    jobs = [
+        store.add_job(
+            Job("p", program.source, 5, backend, tags=tags, created=f"2026-01-0{day}T00:00"), "{}"
+        )
+        for day, (backend, tags) in enumerate([("a", ("x",)), ("b", ("x", "y's")), ("a", ())], 1)
+    ]
+
+    def found(oldest_first: bool = False, **filters: object) -> list[int]:
+        which = JobFilter(**filters)  # type: ignore[arg-type]
+        found = store.find_jobs(which, oldest_first=oldest_first)
+        assert store.count_found(which) == len(found)
+        return [job.key - jobs[0].key for job in found]
+
+    assert found(tags=("x",)) == [1, 0]
+    assert found(tags=("y's", "x")) == [1]
+    assert found(tags=("y",)) == []
+    assert found(backend="a") == [2, 0]
+    assert found(backend="a", oldest_first=True) == [0, 2]
+    assert found(created_after="2026-01-02T00:00") == [2, 1]
+    assert found(created_before="2026-01-02T00:00") == [1, 0]
+    assert found(tags=("x",), backend="b", pending=True, program="p") == [1]
+    store.tag_job(jobs[1], ["z"])
+    assert found(tags=("x",)) == [0]
+    assert store.job(jobs[1].id) == attrs.evolve(jobs[1], tags=("z",))
 
 
 @pytest.mark.parametrize(
@@ -339,6 +368,45 @@ def test_an_older_store_is_migrated_whole_or_not_at_all(tmp_path: Path) -> None:
     columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
     assert "half" not in columns
     connection.close()
+
+
+def test_a_store_of_the_first_version_becomes_one_of_the_newest(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / DATABASE, isolation_level=None) as connection:
+        schema.migrate(connection, schema.MIGRATIONS[:1])
+        connection.execute("INSERT INTO sources VALUES ('h', 1, 's')")
+        connection.execute(
+            "INSERT INTO programs VALUES ('p', 5, 'd', 0, '{}', 'h', '2020-01-01', '2020-01-02')"
+        )
+        job = {
+            "id": "j",
+            "program": "p",
+            "source": "h",
+            "cost": 5,
+            "backend": "b",
+            "image": "",
+            "python": "",
+            "python_path": "",
+            "status": "Completed",
+            "created": "2020-01-03",
+            "ended": "2020-01-04",
+            "cancelling": 0,
+            "size": 2,
+        }
+        connection.execute(
+            f"INSERT INTO jobs ({', '.join(job)}) VALUES ({', '.join('?' * len(job))})",
+            (*job.values(),),
+        )
+    connection.close()
+    with Store.open(tmp_path) as store:
+        kept = store.job("j")
+        assert kept is not None
+        assert (kept.program, kept.backend, kept.status) == ("p", "b", JobStatus.COMPLETED)
+        assert (kept.hub, kept.group, kept.project, kept.tags) == ("", "", "", ())
+        program = store.program("p")
+        assert program is not None
+        assert (program.id, program.name, program.cost) == ("p", "p", 5)
+        store.tag_job(kept, ["new"])
+        assert store.find_jobs(JobFilter(tags=("new",))) == [attrs.evolve(kept, tags=("new",))]
 
 
 def test_what_is_no_store_is_said_to_be_none(tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ class Job:
     """The group within the hub."""
     project: str = ""
     """The project within the group."""
+    tags: tuple[str, ...] = ()
+    """What its submitter calls it, to find it by; may be changed at any time."""
     id: str = attrs.field(factory=new_job_id)
     """Its id."""
     status: JobStatus = JobStatus.QUEUED
@@ -130,3 +132,25 @@ class Job:
     """The bytes of everything that is kept of it."""
     key: int = 0
     """Its number in the store: jobs are started in this order."""
+
+
+@attrs.frozen
+class JobFilter:
+    """Which jobs are meant: those of which all of this holds."""
+
+    pending: bool | None = None
+    """Whether they have not ended (True), or have (False)."""
+    program: str | None = None
+    """The id of their program."""
+    backend: str | None = None
+    """The name that the program was told."""
+    tags: tuple[str, ...] = ()
+    """Tags that they all have."""
+    created_after: str | None = None
+    """When they were submitted at the earliest, as `now` writes it."""
+    created_before: str | None = None
+    """When they were submitted at the latest."""
+
+
+ALL_JOBS = JobFilter()
+"""Every job."""

@@ -70,9 +70,15 @@ ALTER TABLE jobs ADD COLUMN "group" TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN project TEXT NOT NULL DEFAULT '';
 """
 
+# Jobs get tags: a JSON list of texts.
+_VERSION_3 = """
+ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     lambda connection: _execute(connection, _VERSION_1),
     lambda connection: _execute(connection, _VERSION_2),
+    lambda connection: _execute(connection, _VERSION_3),
 )
 """What makes version n + 1 of version n, in order; version 0 is an empty database."""
 

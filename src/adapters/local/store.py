@@ -20,7 +20,15 @@ from typing import Any, Self
 import attrs
 
 from adapters.closing import Closing
-from adapters.local.records import Job, JobStatus, Program, now, other_program_id
+from adapters.local.records import (
+    ALL_JOBS,
+    Job,
+    JobFilter,
+    JobStatus,
+    Program,
+    now,
+    other_program_id,
+)
 from adapters.local.schema import migrate
 from adapters.local.sources import Sources
 from adapters.local.texts import INLINE_BYTES, Kind, Texts
@@ -200,6 +208,7 @@ class Store(Closing):
         """Add a job with its inputs, a JSON object as text; give it as it is kept."""
         with self._transaction() as connection:
             row = attrs.asdict(job) | {"status": job.status.value, "key": None}
+            row["tags"] = json.dumps(job.tags)
             key = connection.execute(
                 f"INSERT INTO jobs ({_JOB_COLUMNS}) VALUES ({', '.join('?' * len(row))})",
                 (*row.values(),),
@@ -226,15 +235,36 @@ class Store(Closing):
 
         `pending` picks those that have not ended (True), those that have (False), or both (None).
         """
-        where, values = _where(pending, program)
-        return list(
-            self._jobs(f"{where} ORDER BY key DESC LIMIT ? OFFSET ?", (*values, limit, offset))
-        )
+        return self.find_jobs(JobFilter(pending, program), limit, offset)
+
+    def find_jobs(
+        self,
+        which: JobFilter,
+        limit: int = -1,
+        offset: int = 0,
+        *,
+        oldest_first: bool = False,
+    ) -> list[Job]:
+        """Give the matching jobs, the newest first if not said otherwise."""
+        where, values = _where(which)
+        order = "ORDER BY key" if oldest_first else "ORDER BY key DESC"
+        return list(self._jobs(f"{where} {order} LIMIT ? OFFSET ?", (*values, limit, offset)))
 
     def count_jobs(self, pending: bool | None = None, program: str | None = None) -> int:
         """Give how many jobs match."""
-        where, values = _where(pending, program)
+        return self.count_found(JobFilter(pending, program))
+
+    def count_found(self, which: JobFilter = ALL_JOBS) -> int:
+        """Give how many jobs match."""
+        where, values = _where(which)
         return self._number(f"SELECT count(*) FROM jobs {where}", values)
+
+    def tag_job(self, job: Job, tags: Iterable[str]) -> None:
+        """Give a job other tags."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE jobs SET tags = ? WHERE key = ?", (json.dumps([*tags]), job.key)
+            )
 
     def next_queued(self) -> Job | None:
         """Give the job that has waited longest."""
@@ -349,6 +379,7 @@ class Store(Closing):
         ):
             fields: dict[str, Any] = dict(zip(_JOB_FIELDS, row, strict=True))
             fields["status"] = JobStatus(fields["status"])
+            fields["tags"] = tuple(json.loads(fields["tags"]))
             yield Job(**fields)
 
     def _number(self, query: str, values: Iterable[Any] = ()) -> int:
@@ -363,13 +394,21 @@ class Store(Closing):
         self._sources.sweep_all()
 
 
-def _where(pending: bool | None, program: str | None) -> tuple[str, list[Any]]:
+def _where(which: JobFilter) -> tuple[str, list[Any]]:
     conditions, values = [], []
-    if pending is not None:
-        conditions.append("ended IS NULL" if pending else "ended IS NOT NULL")
-    if program is not None:
-        conditions.append("program = ?")
-        values.append(program)
+    if which.pending is not None:
+        conditions.append("ended IS NULL" if which.pending else "ended IS NOT NULL")
+    wanted = [
+        ("program = ?", which.program),
+        ("backend = ?", which.backend),
+        ("created >= ?", which.created_after),
+        ("created <= ?", which.created_before),
+        *(("? IN (SELECT value FROM json_each(jobs.tags))", tag) for tag in which.tags),
+    ]
+    for condition, value in wanted:
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
     return ("WHERE " + " AND ".join(conditions) if conditions else ""), values
 
 
