@@ -373,7 +373,7 @@ def test_an_older_store_is_migrated_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_store_of_the_first_version_becomes_one_of_the_newest(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / DATABASE, isolation_level=None) as connection:
         schema.migrate(connection, schema.MIGRATIONS[:1])
-        connection.execute("INSERT INTO sources VALUES ('h', 1, 's')")
+        connection.execute("INSERT INTO sources VALUES ('h', 1, x'73')")
         connection.execute(
             "INSERT INTO programs VALUES ('p', 5, 'd', 0, '{}', 'h', '2020-01-01', '2020-01-02')"
         )
