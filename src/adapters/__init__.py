@@ -7,12 +7,16 @@ Start with `RuntimeService`: `RuntimeService.local()` runs programs on this mach
 
 from typing import TYPE_CHECKING
 
+from adapters.backend import RuntimeBackend
 from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
 from adapters.http.client import RuntimeClient
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, StreamSource
 from adapters.job import InterimCallback, RuntimeJob
+from adapters.parameters import ParameterNamespace
+from adapters.run_options import RunOptions
+from adapters.runtime_program import RuntimeProgram
 from adapters.service import RuntimeService
 from adapters.transport import StreamEndpoint, StreamProtocol, Transport
 from adapters.websocket.client import RuntimeWebsocketClient
@@ -30,8 +34,12 @@ __all__ = [
     "InterimResults",
     "LocalRuntimeService",
     "LocalServiceProcess",
+    "ParameterNamespace",
+    "RunOptions",
+    "RuntimeBackend",
     "RuntimeClient",
     "RuntimeJob",
+    "RuntimeProgram",
     "RuntimeService",
     "RuntimeWebsocketClient",
     "StreamClient",

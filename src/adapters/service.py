@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from adapters.backend import RuntimeBackend
 from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
 from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
-from adapters.programs import program_name, read_source
-from adapters.services.ibm_legacy import as_promised, status_event
+from adapters.paging import entries
+from adapters.parameters import ParameterNamespace
+from adapters.run_options import RunOptions
+from adapters.service_programs import ServicePrograms
+from adapters.services.dialect import dialect_of
+from adapters.services.ibm_legacy import as_promised
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
-from runtime_core.documents import JobDocument, read_job, read_job_page
-from runtime_core.errors import TransportError, UsageError
+from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
 from runtime_core.events import JobQueued, UnknownStatusReported
 from runtime_core.states import JobState
-from runtime_core.tagged_json import encode_tagged
 
 if TYPE_CHECKING:
     from adapters.local.service import LocalRuntimeService
 
-_OPTIONS = frozenset({"backend_name", "image", "log_level"})
 
-
-class RuntimeService(Closing):
+class RuntimeService(ServicePrograms, Closing):
     """A runtime service: submits programs as jobs, and finds jobs again.
 
     Thread-safe. `close()` it, or use it in a `with`: that closes its connections; jobs made by it
@@ -77,8 +76,10 @@ class RuntimeService(Closing):
         decoders: DecoderRegistry | None,
         on_unknown_status: JobState | None = None,
     ) -> None:
+        super().__init__(client)
         self._client = client
         self._streams = streams
+        self._account: dict[str, str] = {}
         self._decoders = DecoderRegistry() if decoders is None else decoders
         self._on_unknown_status = on_unknown_status
 
@@ -121,45 +122,48 @@ class RuntimeService(Closing):
     def run(
         self,
         program_id: str,
-        options: Mapping[str, Any] | None = None,
-        inputs: Mapping[str, Any] | None = None,
+        options: RunOptions | Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | ParameterNamespace | None = None,
         callback: InterimCallback | None = None,
-        result_decoder: Decoder[Any] = ResultDecoder,
+        result_decoder: Decoder[Any] | None = None,
+        image: str = "",
     ) -> RuntimeJob:
         """Submit a job.
 
         Args:
             program_id: the program to run.
             options: `backend_name`, `image` and `log_level`, each if wanted.
-            inputs: what the program's `main` gets as keyword arguments.
+            inputs: what the program's `main` gets as keyword arguments: a dict, or what the
+                `parameters()` of a `RuntimeProgram` gave, which is validated.
             callback: gets the interim results: job id and decoded interim result.
-            result_decoder: decodes the job's results.
+            result_decoder: decodes the job's results; None for `ResultDecoder`.
+            image: the same as in `options`, and instead of it.
 
         Raises:
-            UsageError: if there is an unknown option, or `result_decoder` is no decoder.
+            OptionsError: if there is an unknown option, or one has a wrong value.
+            InputsError: if the inputs do not fit the program's parameters.
+            UsageError: if `result_decoder` is no decoder.
             EncodeError: if the inputs cannot be written as tagged JSON.
+            RuntimeProgramNotFoundError: if the service has no such program.
             TransportError: if the service did not take the job, or did not say so. The message
                 says whether it may have arrived; it is never submitted again behind your back.
         """
-        chosen = dict(options or {})
-        unknown = sorted(map(str, chosen.keys() - _OPTIONS))
-        if unknown:
-            raise UsageError(
-                f"unknown options {', '.join(unknown)}: there are {', '.join(sorted(_OPTIONS))}"
-            )
+        chosen = RunOptions.of(options)
+        decoder = ResultDecoder if result_decoder is None else result_decoder
         # Before the job is there: nobody would learn its id from a refusal.
-        choose_decoder(program_id, self._decoders, None, result_decoder)
-        given = dict(inputs or {})
-        backend = chosen.get("backend_name")
+        choose_decoder(program_id, self._decoders, None, decoder)
+        given = _inputs(inputs)
         answer = self._client.program_run(
             program_id,
-            backend,
+            chosen.backend_name,
             given,
-            image=chosen.get("image") or "",
-            log_level=chosen.get("log_level"),
+            image=image or chosen.image or "",
+            log_level=chosen.log_level or None,
+            **self._account,
         )
-        return RuntimeJob(
-            backend,
+        told = answer.get("backend")
+        return self._make_job(
+            self._backend(told if isinstance(told, str) and told else chosen.backend_name),
             self._client,
             self._streams,
             answer["id"],
@@ -167,7 +171,7 @@ class RuntimeService(Closing):
             given,
             None,
             callback,
-            result_decoder,
+            decoder,
             decoders=self._decoders,
             on_unknown_status=self._on_unknown_status,
             initial=JobQueued(),
@@ -177,13 +181,14 @@ class RuntimeService(Closing):
         """Find a job again.
 
         Raises:
-            TransportError: if the service does not know it (status 404), or cannot be asked.
+            RuntimeJobNotFoundError: if the service does not know it.
+            TransportError: if the service cannot be asked.
         """
-        return self._found(as_promised(read_job, self._client.job_get(job_id)))
+        return self._found(self._client.job_get(job_id))
 
     def jobs(
         self,
-        limit: int = 10,
+        limit: int | None = 10,
         skip: int = 0,
         pending: bool | None = None,
         program_id: str | None = None,
@@ -191,7 +196,8 @@ class RuntimeService(Closing):
         """Find jobs, the newest first.
 
         Args:
-            limit: how many at most.
+            limit: how many at most; None for all. More than the service gives at a time are asked
+                for in pages; a job that moves to another one meanwhile is given once.
             skip: how many of the newest to leave out.
             pending: only those that have not ended (True), only those that have (False), or both.
             program_id: only jobs of this program.
@@ -199,52 +205,44 @@ class RuntimeService(Closing):
         Raises:
             TransportError: if the service cannot be asked.
         """
-        page = self._client.jobs_get(limit, skip, pending, program_id)
-        return [self._found(document) for document in as_promised(read_job_page, page).jobs]
 
-    # ---- programs ------------------------------------------------------------------------------
+        def page(size: int, offset: int) -> tuple[Sequence[object], int]:
+            answer = self._client.jobs_get(size, offset, pending, program_id)
+            return answer.get("jobs") or (), as_promised(read_job_page, answer).count
 
-    def upload_program(
-        self,
-        data: str | bytes | os.PathLike[str],
-        metadata: Mapping[str, Any] | str | os.PathLike[str] | None = None,
-    ) -> str:
-        """Upload a program and give its id.
+        found = {job.job_id(): job for job in map(self._found, entries(page, limit, skip))}
+        return list(found.values())
 
-        Args:
-            data: the path of a Python file, or of a folder with a `main` module; the name of a
-                module, which must be there for the Python that runs the job; or the source itself:
-                bytes, or text with a line break.
-            metadata: a dict, or the path of a JSON file, with `name`, `description`,
-                `max_execution_time` (seconds), `is_public` and `spec`, each if wanted. Without a
-                name one is made of the file's and the content: the same program uploaded again is
-                the same program.
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job that has ended, and its result. That cannot be taken back.
 
         Raises:
-            UsageError: if a file cannot be read, there is no `main`, or the name is no text.
-            TransportError: if the service did not take it (status 409: it has another one of that
-                name).
+            RuntimeJobNotFoundError: if the service does not know it.
+            TransportError: if it has not ended (status 409), or the service cannot be asked.
         """
-        facts = _facts(metadata)
-        source = read_source(data)
-        given = facts.pop("name", None)
-        if given is not None and not (isinstance(given, str) and given):
-            raise UsageError("the name of a program must be a text that is not empty")
-        name = given or program_name(data, source, encode_tagged(facts))
-        try:
-            answer = self._client.program_create(
-                name,
-                source,
-                max_execution_time=facts.get("max_execution_time", 3600),
-                description=facts.get("description", ""),
-                is_public=facts.get("is_public", False),
-                spec=facts.get("spec"),
-            )
-        except TransportError as error:
-            if given or error.status_code != 409:
-                raise
-            return name  # the name says what is in it
-        return str(answer["id"])
+        self._client.job_delete(job_id)
+
+    # ---- where they run ------------------------------------------------------------------------
+
+    def backend(self, name: str | None = None) -> RuntimeBackend:
+        """Ask for a backend: its name, its version, what it can run.
+
+        Args:
+            name: which; None for the one where jobs run that name none.
+
+        Raises:
+            TransportError: if there is none (status 404; also if the service does not tell of
+                backends, as the local service does), or the service cannot be asked.
+        """
+        document = self._backend_document(name)
+        return RuntimeBackend(document.name, lambda: document)
+
+    def _backend(self, name: str | None) -> RuntimeBackend | None:
+        """A backend that nothing is asked about yet; None if it has no name."""
+        return RuntimeBackend(name, lambda: self._backend_document(name)) if name else None
+
+    def _backend_document(self, name: str | None) -> BackendDocument:
+        return as_promised(read_backend, self._client.backend_get(name))
 
     # ---- the object ----------------------------------------------------------------------------
 
@@ -252,10 +250,19 @@ class RuntimeService(Closing):
         """Close the connections."""
         self._client.close()
 
-    def _found(self, document: JobDocument) -> RuntimeJob:
-        said = status_event({"status": document.status})
-        return RuntimeJob(
-            document.backend,
+    def logout(self) -> None:
+        """Have the service forget what it has cached of the access token's rights."""
+        self._client.logout()
+
+    def _make_job(self, *args: Any, **more: Any) -> RuntimeJob:
+        """Make a job of the class that this service gives."""
+        return RuntimeJob(*args, **more)
+
+    def _found(self, answer: object) -> RuntimeJob:
+        document = as_promised(read_job, answer)
+        said = dialect_of(self._client).status_event(answer)
+        return self._make_job(
+            self._backend(document.backend),
             self._client,
             self._streams,
             document.id,
@@ -267,21 +274,8 @@ class RuntimeService(Closing):
         )
 
 
-def _facts(metadata: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str, Any]:
-    if metadata is None:
-        return {}
-    return dict(metadata) if isinstance(metadata, Mapping) else _read_metadata(metadata)
-
-
-def _read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the metadata cannot be read from {os.fspath(path)}: {error}") from error
-    try:
-        facts = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"the metadata in {os.fspath(path)} are not JSON: {error}") from error
-    if not isinstance(facts, dict):
-        raise UsageError(f"the metadata in {os.fspath(path)} must be a JSON object")
-    return facts
+def _inputs(inputs: Mapping[str, Any] | ParameterNamespace | None) -> dict[str, Any]:
+    if isinstance(inputs, ParameterNamespace):
+        inputs.validate()
+        return dict(vars(inputs))
+    return dict(inputs or {})

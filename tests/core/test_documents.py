@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from runtime_core.documents import (
+    BackendDocument,
     JobDocument,
     JobPage,
     ProgramDocument,
     ProgramPage,
     ProgramReference,
+    read_backend,
     read_job,
     read_job_page,
     read_program,
@@ -168,6 +170,7 @@ def test_a_program() -> None:
         (read_program, PROGRAM | {"cost": "60"}, "$.cost", "expected int, got '60'"),
         (read_program, PROGRAM | {"is_public": 1}, "$.is_public", "expected bool, got 1"),
         (read_program_page, {"programs": [None]}, "$.programs[0]", "got None"),
+        (read_backend, {"name": "b", "workers": "2"}, "$.workers", "got '2'"),
     ],
 )
 def test_another_type_is_an_error_that_says_where(
@@ -177,6 +180,12 @@ def test_another_type_is_an_error_that_says_where(
         read(value)
     assert caught.value.path == path
     assert problem in str(caught.value)
+
+
+def test_a_backend_says_at_least_its_name() -> None:
+    assert read_backend({"name": "b", "workers": None}) == BackendDocument("b")
+    told = {"name": "b", "version": "1", "workers": 2, "programs": ["files"]}
+    assert read_backend(told) == BackendDocument("b", "1", workers=2, programs=("files",))
 
 
 def test_what_is_read_is_not_changed() -> None:

@@ -118,7 +118,7 @@ def test_a_job_runs_and_says_everything_about_itself(service: OwnService) -> Non
     assert job.status() is JobState.DONE
     assert job.in_final_state()
     job.wait_for_final_state(timeout=0)
-    assert (job.backend(), job.program_id, job.inputs) == ("here", "echoes", inputs)
+    assert (job.backend().name, job.program_id, job.inputs) == ("here", "echoes", inputs)
     assert job.creation_date is not None
     assert datetime.now(UTC) - job.creation_date < timedelta(minutes=1)
     assert job.creation_date.utcoffset() == datetime.now().astimezone().utcoffset()
@@ -459,7 +459,7 @@ def test_a_job_is_taken_up_again_by_its_id(service: OwnService, gate: Gate) -> N
     job = service.job(submitted.job_id())
     job.stream_results(recorder)
     assert recorder.reached(1)
-    assert (job.program_id, job.inputs, job.backend()) == ("gated", inputs, "here")
+    assert (job.program_id, job.inputs, job.backend().name) == ("gated", inputs, "here")
     assert job.creation_date == submitted.creation_date
     gate.open(3)
     assert job.result(timeout=PATIENCE) == submitted.result(timeout=PATIENCE) == "through"

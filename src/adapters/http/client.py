@@ -192,6 +192,12 @@ class RuntimeClient(ProgramCalls, Closing):
         """Remove a job and its result from the service."""
         self._send(Request("DELETE", ibm_legacy.job_path(job_id)))
 
+    # ---- backends ------------------------------------------------------------------------------
+
+    def backend_get(self, name: str | None = None) -> dict[str, Any]:
+        """Give what the service knows of a backend; None for where jobs run that name none."""
+        return self._object(Request("GET", ibm_legacy.backend_path(name)))
+
     # ---- the session ---------------------------------------------------------------------------
 
     def logout(self) -> None:

@@ -31,7 +31,7 @@ def typed(error: TransportError, method: str, path: str) -> TransportError:
 
 def _kind(status: int | None, method: str, path: list[str]) -> type[TransportError] | None:
     match status, method, path:
-        case (401 | 403), _, _:
+        case ((401 | 403), _, _):
             return NotAuthorizedError
         case (404, _, ["jobs", _]) | (404, _, ["jobs", _, "cancel" | "tags"]):
             return RuntimeJobNotFoundError

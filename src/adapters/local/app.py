@@ -3,7 +3,8 @@
 What is added to the protocol: a job document says when the job `started` and `ended`, and its
 `position` in the queue; `POST /jobs` takes an `id` of the client's choice, with which it may be
 repeated, and the `python` that runs the program, with its `python_path`; logs may be asked for from
-a byte on (`Range`); `GET /storage` and `POST /storage/prune` show and apply the retention.
+a byte on (`Range`); `GET /backends/{name}` describes this machine, under whatever name;
+`GET /storage` and `POST /storage/prune` show and apply the retention.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from adapters.local.bodies import (
     whole_number,
 )
 from adapters.local.gate import message_response
-from adapters.local.records import Job, Program
+from adapters.local.machine import describe_backend
+from adapters.local.records import DEFAULT_BACKEND, Job, Program
 from adapters.local.retention import Retention
 from adapters.local.store import DuplicateError, Store
 from adapters.local.streams import send_stream
@@ -74,6 +76,8 @@ def create_app(store: Store, supervisor: Supervisor, retention: Retention) -> AS
         Route("/jobs/{id}/results", calls.get_results, methods=["GET"]),
         Route("/jobs/{id}/logs", calls.get_logs, methods=["GET"]),
         Route("/jobs/{id}/cancel", calls.cancel_job, methods=["POST"]),
+        Route("/backends", calls.get_backend, methods=["GET"]),
+        Route("/backends/{name}", calls.get_backend, methods=["GET"]),
         Route("/storage", calls.get_storage, methods=["GET"]),
         Route("/storage/prune", calls.prune, methods=["POST"]),
         Route("/logout", calls.logout, methods=["POST"]),
@@ -223,6 +227,10 @@ class _Calls:
         await send_stream(websocket, self._store, self._supervisor.watchers, job, after)
 
     # ---- the service ---------------------------------------------------------------------------
+
+    async def get_backend(self, request: Request) -> Response:
+        name = request.path_params.get("name", DEFAULT_BACKEND)
+        return _json(json.dumps(describe_backend(name, self._supervisor.workers)))
 
     async def get_storage(self, request: Request) -> Response:  # noqa: ARG002
         return _json(json.dumps(self._retention.storage()))

@@ -131,9 +131,7 @@ class LocalClient(RuntimeClient):
                     return None  # no name to ask for
                 there = self.program_get(sent["name"])
                 if all(there.get(key) == value for key, value in sent.items()):
-                    return Answer(
-                        201, "application/json", json.dumps({"id": there["id"]}).encode()
-                    )
+                    return Answer(201, "application/json", json.dumps({"id": there["id"]}).encode())
             case "POST", 409, path if path.endswith("/cancel"):
                 job = self._object(Request("GET", path.removesuffix("/cancel")))
                 if job.get("status") == JobStatus.CANCELLED.value:

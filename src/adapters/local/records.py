@@ -80,7 +80,7 @@ class Program:
     """Which source it has: the SHA-256 of it."""
     created: str = attrs.field(factory=now)
     """When it was uploaded."""
-    updated: str = attrs.field(factory=now)
+    updated: str = attrs.field(default=attrs.Factory(lambda self: self.created, True))
     """When it was changed last."""
     id: str = attrs.field(default=attrs.Factory(lambda self: program_id_of(self.name), True))
     """What it is called by; it stays when the name changes."""

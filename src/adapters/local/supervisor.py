@@ -46,6 +46,11 @@ class Supervisor:
         self.watchers = Watchers()
         """Who waits for changes of jobs."""
 
+    @property
+    def workers(self) -> int:
+        """How many jobs run at a time."""
+        return self._workers
+
     def open(self) -> None:
         """End what a killed service left, and go on with its queue."""
         for job in self._store.running():

@@ -85,6 +85,17 @@ def programs_path(limit: int = 20, skip: int = 0) -> str:
     return f"/programs?{urlencode({'limit': limit, 'offset': skip})}"
 
 
+def backend_path(name: str | None = None) -> str:
+    """Give the path of a backend; None for the one where jobs run that name none.
+
+    The service that this dialect is of has no such call; the local service has it.
+
+    Raises:
+        UsageError: if the name cannot be one.
+    """
+    return "/backends" if name is None else _path("/backends", name, "backend")
+
+
 def stream_path(job_id: str, resume: Resume, after: int = 0) -> str:
     """Give the path of the interim results of a job.
 

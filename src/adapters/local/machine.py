@@ -1,0 +1,33 @@
+"""This machine, as a backend."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from adapters.local.bodies import MAX_COST
+
+PROGRAMS = (
+    "a Python file",
+    "a folder with a main module",
+    "a module that the submitter's Python can import",
+)
+"""The kinds of programs that run here."""
+
+
+def describe_backend(name: str, workers: int) -> dict[str, Any]:
+    """Give the document of this machine, see `BackendDocument`; any name means it."""
+    try:
+        ours = version("runtime-core")
+    except PackageNotFoundError:
+        ours = ""
+    return {
+        "name": name,
+        "version": ours,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "workers": workers,
+        "programs": PROGRAMS,
+        "max_execution_time": MAX_COST,
+    }
