@@ -27,6 +27,7 @@ import urllib3
 import uvicorn
 from wsclient import WebSocketClient
 
+from adapters.local.bearer import BearerTokens
 from adapters.local.door import MAX_GUESTS, PATIENCE, Doorkeeper
 from adapters.local.gate import Gate, names_of
 from adapters.local.process import LocalServiceProcess
@@ -38,6 +39,7 @@ CONNECTIONS = 10_000
 
 HOST = "Host: 127.0.0.1:{port}"
 TOKEN = "X-Access-Token: {token}"
+BEARER = "Authorization: Bearer {token}"
 CLOSE = "Connection: close"
 GOOD = (HOST, TOKEN, CLOSE)
 UPGRADE = (
@@ -248,7 +250,16 @@ def unharmed(service: Service) -> Iterator[None]:
         ((HOST, "X-Access-Token: \xe9\xff"), 401),
         ((HOST, TOKEN, TOKEN), 401),
         ((HOST, "X-Access-Token: wrong", TOKEN), 401),
-        ((HOST, "Authorization: Bearer {token}"), 401),
+        ((HOST, "Authorization: Bearer wrong"), 401),
+        ((HOST, "Authorization: Bearer {token}x"), 401),
+        ((HOST, "Authorization: Bearer {token} {token}"), 401),
+        ((HOST, "Authorization: Bearer e30.e30."), 401),
+        ((HOST, "Authorization: Bearer \xe9\xff"), 401),
+        ((HOST, "Authorization: Bearer"), 401),
+        ((HOST, "Authorization: Basic {token}"), 401),
+        ((HOST, "Authorization: {token}"), 401),
+        ((HOST, BEARER, BEARER), 401),
+        ((HOST, BEARER, "X-Access-Token: wrong"), 401),
         ((HOST, "Cookie: X-Access-Token={token}"), 401),
         # A Host that is not ours: a name rebound to our address, or something odd.
         (("Host: example.org:{port}", TOKEN), 403),
@@ -308,6 +319,9 @@ def test_a_stranger_is_refused(service: Service, headers: tuple[str, ...], statu
         (HOST, TOKEN, CLOSE, "Origin: HTTP://127.0.0.1:{port}", "Sec-Fetch-Site: same-origin"),
         (HOST, TOKEN, CLOSE, "Sec-Fetch-Site: none"),
         (HOST, "x-access-token:  {token} ", CLOSE),
+        (HOST, BEARER, CLOSE),
+        (HOST, "authorization: bearer  {token} ", CLOSE),
+        (HOST, TOKEN, "Authorization: Basic of-a-proxy", CLOSE),
         ("X-Anything: \xff", *GOOD),
     ],
 )
@@ -886,6 +900,125 @@ def test_a_refused_client_does_not_hinder_the_end_of_the_service() -> None:
         assert b" 401 " in refused.recv(1 << 16)
         start = time.monotonic()
     assert time.monotonic() - start < GENEROUS
+
+
+# ---- bearer tokens -------------------------------------------------------------------------------
+
+WANTS_BEARER = "POST /identity/token HTTP/1.1"
+
+
+def form(length: int | str, *headers: str) -> tuple[str, ...]:
+    return (WANTS_BEARER, HOST, f"Content-Length: {length}", *headers)
+
+
+def with_key(target: Target, key: str) -> bytes:
+    body = f"grant_type=urn%3Aibm&apikey={key}&response_type=cloud_iam".encode()
+    return target.fill(*form(len(body))) + body
+
+
+def test_who_has_the_token_gets_a_bearer_token_for_it(service: Service) -> None:
+    answer = service.ask(with_key(service, service.token))
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert answer.headers["cache-control"] == "no-store"
+    told = json.loads(answer.body)
+    assert (told["token_type"], told["expires_in"]) == ("Bearer", 3600)
+    assert service.token not in told["access_token"]
+    bearer = told["access_token"]
+    for token, status in ((bearer, 200), (bearer + "x", 401), (bearer[:-1], 401)):
+        head = service.fill("GET /jobs HTTP/1.1", HOST, f"Authorization: Bearer {token}", CLOSE)
+        assert service.ask(head).status == status
+    # The signature is of this payload and of no other.
+    head, _, signature = bearer.split(".")
+    payload = base64.urlsafe_b64encode(json.dumps({"iat": 0, "exp": 1e12}).encode())
+    forged = f"{head}.{payload.rstrip(b'=').decode()}.{signature}"
+    data = service.fill("GET /jobs HTTP/1.1", HOST, f"Authorization: Bearer {forged}")
+    assert service.ask(data).refuses(401)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"apikey=",
+        b"apikey=wrong",
+        b"apikey={token}&apikey={token}",
+        b"apikey={token}x",
+        b"other={token}",
+        b"apikey=%ff%fe%ed%a0%80",
+        b"\xff\x00",
+        b"&" * 4096,
+        b"a=1&" * 1024,
+    ],
+)
+def test_who_has_not_gets_none(service: Service, body: bytes) -> None:
+    body = body.replace(b"{token}", service.token.encode())
+    assert service.ask(service.fill(*form(len(body))) + body).refuses(401)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ((HOST,), 411),
+        ((HOST, "Transfer-Encoding: chunked"), 411),
+        ((HOST, "Content-Length: 4097"), 413),
+        ((HOST, "Content-Length: 00000000000000009999"), 413),
+        ((HOST, "Content-Length: 99999999999999999999"), 413),
+        (("Host: example.org:{port}", "Content-Length: 9"), 403),
+        ((HOST, "Content-Length: 9", "Origin: http://example.org"), 403),
+        ((HOST, "Content-Length: 0", *UPGRADE), 400),
+    ],
+)
+def test_what_may_be_read_of_a_stranger_is_little(
+    service: Service, headers: tuple[str, ...], status: int
+) -> None:
+    assert service.ask(service.fill(WANTS_BEARER, *headers)).refuses(status)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET /identity/token HTTP/1.1",
+        "POST /identity/token?x HTTP/1.1",
+        "POST /identity/token/ HTTP/1.1",
+        "POST /identity%2Ftoken HTTP/1.1",
+        "POST /identity/../identity/token HTTP/1.1",
+        "POST /jobs HTTP/1.1",
+    ],
+)
+def test_no_other_request_is_let_in_for_it(service: Service, line: str) -> None:
+    assert service.ask(service.fill(line, HOST, "Content-Length: 0")).refuses(401)
+
+
+def test_who_asks_for_a_bearer_token_stays_a_guest() -> None:
+    with small_service(patience=0.4, max_guests=2) as target, target.connect() as guest:
+        guest.sendall(target.fill(*form(100)) + b"apikey=")
+        target.serves_others()
+        assert target.keeper.guests == 1
+        assert Answer(read_all(guest)).refuses(408)
+    with small_service(max_guests=1) as target, target.connect() as first:
+        first.sendall(target.fill(*form(100)))
+        with target.connect() as second:
+            second.sendall(with_key(target, "secret"))
+            assert read_all(first) == b""
+            assert Answer(read_all(second)).status == 200
+
+
+def test_a_bearer_token_holds_for_its_time() -> None:
+    now = 1000.0
+    tokens = BearerTokens("secret", lambda: now)
+    issued = f"Bearer {tokens.issue()['access_token']}".encode()
+    assert tokens.accepts(issued)
+    assert tokens.accepts(b"bearer secret")
+    assert not BearerTokens("other", lambda: now).accepts(issued)
+    now += 3599
+    assert tokens.accepts(issued)
+    now += 1
+    assert not tokens.accepts(issued)
+
+
+@pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "=", "e30.e30.e30", "." * 4096])
+def test_what_we_have_not_signed_is_not_looked_into(token: str) -> None:
+    assert not BearerTokens("secret").accepts(b"Bearer " + token.encode())
 
 
 # ---- names ---------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 A connection is a *guest* until the head of one of its requests has passed the gate. There are at
 most so many guests, one more and the oldest has to go: a client that means well is admitted within
 milliseconds, since it sends its request at once. What a guest sends is not read beyond the head of
-its first request. So whoever has no token can make the service neither wait nor run out of file
-descriptors or memory, however many connections they open and however slowly they send.
+its first request. The one exception is a request for a bearer token, whose form of at most 4 KiB is
+read; its sender stays a guest. So whoever has no token can make the service neither wait nor run
+out of file descriptors or memory, however many connections they open and however slowly they send.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from adapters.local.bearer import is_token_request
 from adapters.local.gate import MAX_HEAD_BYTES, Gate, Refusal, message_body
 
 ACCEPT_BATCH = 16
@@ -172,6 +174,8 @@ class _Connection(h11.Connection):
             self.method = event.method
             keeper = self._door.keeper
             refusal = keeper.gate.refusal(event.method, event.target, event.headers)
+            if refusal is None and is_token_request(event.method, event.target):
+                return event  # nothing is shown yet: its sender has no more time than any guest
             refusal = refusal or keeper.admit(self._door)
             if refusal is None:
                 self._door.stay()

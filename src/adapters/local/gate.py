@@ -13,13 +13,15 @@ import ipaddress
 import json
 import re
 import socket
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 import attrs
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
+
+from adapters.local.bearer import MAX_FORM_BYTES, BearerTokens, is_token_request
 
 LOOPBACK: frozenset[str] = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """The names of a service that listens to this machine only."""
@@ -51,12 +53,15 @@ class Gate:
     Host and Origin are checked because browsers reach 127.0.0.1 too: a page whose name was rebound
     to that address sends its own name as Host, and any page at all sends its own Origin.
 
+    The token is shown as it is, in ``X-Access-Token``, or as a bearer token in ``Authorization``;
+    who asks for one of these shows it in the body (`adapters.local.bearer`), which is short.
+
     Who tries tokens is not slowed down: of 256 random bits nobody guesses one, and a delay would be
     a means to hold up others.
 
     Args:
         app: What gets the requests that are let through.
-        token: What must be in ``X-Access-Token``.
+        token: What must be shown.
         port: Where the service listens.
         names: The hosts that Host may name (`names_of` gives them), in lower case: ``name`` with
             this port, or ``name:port``.
@@ -67,6 +72,7 @@ class Gate:
     ) -> None:
         self._app = app
         self._token = token.encode()
+        self._bearer = BearerTokens(token)
         self._port = port
         self._names = names
 
@@ -76,8 +82,9 @@ class Gate:
         refusal = self.refusal(method, scope["raw_path"], scope["headers"])
         if refusal is None:
             # Who goes in the middle of a body leaves nobody to answer, and nothing to log.
+            app = self._bearer.answer if is_token_request(method, scope["raw_path"]) else self._app
             with contextlib.suppress(ClientDisconnect):
-                await self._app(scope, receive, send)
+                await app(scope, receive, send)
         elif scope["type"] == "websocket":
             response = message_response(refusal.status_code, refusal.message)
             await WebSocket(scope, receive, send).send_denial_response(response)
@@ -98,7 +105,7 @@ class Gate:
         return (
             _malformed(target, values)
             or self._foreign(values)
-            or self._unknown(values.get(b"x-access-token", []))
+            or (_form(values) if is_token_request(method, target) else self._unknown(values))
             or _bad_upgrade(method, values)
         )
 
@@ -121,12 +128,15 @@ class Gate:
         name, port = match[1].decode(), int(match[2] or _HTTP_PORT)
         return (port == self._port and name in self._names) or f"{name}:{port}" in self._names
 
-    def _unknown(self, tokens: list[bytes]) -> Refusal | None:
-        if not tokens:
-            return Refusal(401, "The header X-Access-Token is missing.")
-        if len(tokens) > 1 or not hmac.compare_digest(tokens[0], self._token):
-            return Refusal(401, "The access token is not the one of this service.")
-        return None
+    def _unknown(self, values: Mapping[bytes, list[bytes]]) -> Refusal | None:
+        tokens, bearers = values.get(b"x-access-token"), values.get(b"authorization")
+        if tokens is not None:
+            known = len(tokens) == 1 and hmac.compare_digest(tokens[0], self._token)
+        elif bearers is not None:
+            known = len(bearers) == 1 and self._bearer.accepts(bearers[0])
+        else:
+            return Refusal(401, "There is no header X-Access-Token, nor a bearer token.")
+        return None if known else Refusal(401, "The access token is not one of this service.")
 
 
 def names_of(address: str, allowed: Iterable[str] = ()) -> Container[str]:
@@ -176,6 +186,16 @@ def _malformed(target: bytes, values: dict[bytes, list[bytes]]) -> Refusal | Non
         return Refusal(400, "Transfer-Encoding and Content-Length exclude each other.")
     if len(values.get(b"host", [])) != 1:
         return Refusal(400, "The request must have one Host header.")
+    return None
+
+
+def _form(values: Mapping[bytes, list[bytes]]) -> Refusal | None:
+    """Refuse a request for a bearer token whose body may be long: a stranger sends it."""
+    length = values.get(b"content-length", [])
+    if b"transfer-encoding" in values or len(length) != 1:
+        return Refusal(411, "The request must have one Content-Length.")
+    if not (length[0].isdigit() and len(length[0]) <= 20 and int(length[0]) <= MAX_FORM_BYTES):
+        return Refusal(413, f"The body is longer than {MAX_FORM_BYTES >> 10} KiB.")
     return None
 
 
