@@ -16,7 +16,7 @@ from adapters.drivers.inbox import Gap, Inbox
 from adapters.drivers.job_driver import JobDriver
 from adapters.drivers.reactor import Reactor, shared_reactor
 from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
-from adapters.http.transport import ApiClient, ClientTransport, StreamClient
+from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
 from adapters.job_facts import JobFacts
 from adapters.job_logs import LogPart, follow_log
 from adapters.services.ibm_legacy import TRAITS
@@ -28,6 +28,7 @@ from runtime_core.errors import (
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
     ServiceError,
+    TransportError,
     UsageError,
 )
 from runtime_core.events import (
@@ -67,6 +68,7 @@ class RuntimeJob(Closing):
             offset.
         user_callback: gets the interim results: job id and decoded interim result.
         result_decoder: decodes results and interim results where a call names no other decoder.
+        image: what the program runs in, if that was chosen.
         decoders: the decoders of programs, where neither names one.
         on_unknown_status: what a status word that nobody knows is taken for; None raises
             `UnknownStatusError` to whoever waits.
@@ -90,6 +92,7 @@ class RuntimeJob(Closing):
         creation_date: str | datetime | None = None,
         user_callback: InterimCallback | None = None,
         result_decoder: Decoder[Any] = ResultDecoder,
+        image: str = "",
         *,
         decoders: DecoderRegistry | None = None,
         on_unknown_status: JobState | None = None,
@@ -101,6 +104,7 @@ class RuntimeJob(Closing):
         self._api_client = api_client
         self._job_id = job_id
         self._program_id = program_id
+        self._image = image
         self._facts = JobFacts(api_client, job_id, params, creation_date, document)
         self._decoders = DecoderRegistry() if decoders is None else decoders
         self._result_decoder = result_decoder
@@ -127,6 +131,11 @@ class RuntimeJob(Closing):
     def backend(self) -> Any:
         """Where the job runs, as it was given."""
         return self._backend
+
+    @property
+    def image(self) -> str:
+        """The image that was chosen for the program to run in; empty for the service's own."""
+        return self._image
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -330,7 +339,12 @@ class RuntimeJob(Closing):
         job_logs = getattr(self._api_client, "job_logs", None)
         if job_logs is None:
             raise UsageError(f"{type(self._api_client).__name__} has no job_logs")
-        return str(job_logs(self._job_id))
+        try:
+            return str(asked(job_logs, self._job_id))
+        except TransportError as error:
+            if error.status_code == 404:
+                return ""
+            raise
 
     def follow_logs(self) -> Iterator[str]:
         """Give what the job has printed so far, and then what it prints, until it has ended.

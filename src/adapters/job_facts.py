@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from adapters.http.transport import ApiClient
+from adapters.http.transport import ApiClient, asked
 from adapters.services import ibm_current
 from adapters.services.dialect import dialect_of
 from adapters.services.ibm_legacy import as_promised, created_at
@@ -70,7 +70,7 @@ class JobFacts:
 
     def queue_position(self) -> int | None:
         """Ask for the place in the queue; None if the job is not queued, or it is not told."""
-        answer = self._api_client.job_get(self._job_id)
+        answer = asked(self._api_client.job_get, self._job_id)
         if not isinstance(dialect_of(self._api_client).status_event(answer), JobQueued):
             return None
         told = as_promised(read_job, answer).position
@@ -103,17 +103,17 @@ class JobFacts:
             raise UsageError(
                 f"{type(self._api_client).__name__} has no job_tag: the service keeps no tags."
             )
-        job_tag(self._job_id, tags)
+        asked(job_tag, self._job_id, tags)
         self._document = self._asked()
         return self.tags() or []
 
     def _asked(self) -> JobDocument:
-        return as_promised(read_job, self._api_client.job_get(self._job_id))
+        return as_promised(read_job, asked(self._api_client.job_get, self._job_id))
 
     def _optional_call(self, name: str, otherwise: Callable[[], Any]) -> Any:
         """Make a call that not every client has."""
         call = getattr(self._api_client, name, None)
-        return otherwise() if call is None else call(self._job_id)
+        return otherwise() if call is None else asked(call, self._job_id)
 
 
 def local_time(moment: str | datetime | None) -> datetime | None:

@@ -17,9 +17,9 @@ broke. Everything else is not. An attribute `retry_after` in seconds is taken ov
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
-from typing import Protocol, assert_never
+from typing import Protocol, TypeVar, assert_never
 
 import attrs
 
@@ -35,7 +35,7 @@ from runtime_core.commands import (
     RequestCommand,
     SendCancel,
 )
-from runtime_core.errors import ServiceError, TransportError
+from runtime_core.errors import RuntimeCoreError, ServiceError, TransportError
 from runtime_core.events import (
     CancelAccepted,
     CancelRefused,
@@ -45,6 +45,8 @@ from runtime_core.events import (
     ResultReceived,
 )
 from runtime_core.traits import ServiceTraits
+
+T = TypeVar("T")
 
 
 class ApiClient(Protocol):
@@ -164,6 +166,22 @@ class ClientTransport:
             case FetchFailure(request), 404:
                 return FailureReceived(request, None)
         return RequestFailed(command.request, error, error.retryable, error.retry_after)
+
+
+def asked(call: Callable[..., T], *arguments: object) -> T:
+    """Call a client's method; what it raises is one of our errors, whoever wrote it.
+
+    Raises:
+        RuntimeCoreError: as the client raised it.
+        TransportError: in place of any other `Exception`, which is its cause.
+    """
+    try:
+        return call(*arguments)
+    except RuntimeCoreError:
+        raise
+    except Exception as error:
+        failure = as_transport_error(error)
+    raise failure from failure.__cause__
 
 
 def as_transport_error(error: Exception) -> TransportError:
