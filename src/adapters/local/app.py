@@ -1,4 +1,4 @@
-"""The service's calls over HTTP, in the legacy protocol (wire page, `legacy`).
+"""The service's calls over HTTP, in the legacy protocol (wire page, `legacy`), and all others.
 
 What is added to the protocol: a job document says when the job `started` and `ended`, and its
 `position` in the queue; `POST /jobs` takes an `id` of the client's choice, with which it may be
@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import re
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -20,12 +19,13 @@ from typing import Any
 import attrs
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from adapters.local import current
 from adapters.local.bodies import (
     RefusedError,
     changed_program,
@@ -40,19 +40,13 @@ from adapters.local.bodies import (
     whole_number,
 )
 from adapters.local.gate import message_response
+from adapters.local.job_calls import JobCalls, json_response, page_of
 from adapters.local.machine import describe_backend
 from adapters.local.records import DEFAULT_BACKEND, Job, Program
 from adapters.local.retention import Retention
 from adapters.local.store import DuplicateError, Store
 from adapters.local.streams import send_stream
 from adapters.local.supervisor import Supervisor
-from adapters.local.texts import Kind
-
-PAGE = 20
-"""How many entries a list gives if the query names no limit."""
-
-MAX_PAGE = 1000
-"""How many entries a list gives at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +76,7 @@ def create_app(store: Store, supervisor: Supervisor, retention: Retention) -> AS
         Route("/storage/prune", calls.prune, methods=["POST"]),
         Route("/logout", calls.logout, methods=["POST"]),
         WebSocketRoute("/stream/jobs/{id}", calls.stream),
+        Mount(current.PATH, routes=current.routes(store, supervisor)),
     ]
     handlers: Mapping[Any, Any] = {
         RefusedError: _refused,
@@ -92,20 +87,21 @@ def create_app(store: Store, supervisor: Supervisor, retention: Retention) -> AS
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
-class _Calls:
+class _Calls(JobCalls):
     """The calls, one method each."""
 
     def __init__(self, store: Store, supervisor: Supervisor, retention: Retention) -> None:
-        self._store = store
-        self._supervisor = supervisor
+        super().__init__(store, supervisor)
         self._retention = retention
 
     # ---- programs ------------------------------------------------------------------------------
 
     async def list_programs(self, request: Request) -> Response:
-        limit, offset = _page(request)
+        limit, offset = page_of(request)
         programs = [_program_document(each) for each in self._store.programs(limit, offset)]
-        return _json(json.dumps({"programs": programs, "count": self._store.count_programs()}))
+        return json_response(
+            json.dumps({"programs": programs, "count": self._store.count_programs()})
+        )
 
     async def create_program(self, request: Request) -> Response:
         program, source = program_from(await read_object(request))
@@ -113,12 +109,12 @@ class _Calls:
             program = self._store.add_program(program, source)
         except DuplicateError as error:
             raise _has_name(program) from error
-        return _json(json.dumps({"id": program.id}), 201)
+        return json_response(json.dumps({"id": program.id}), 201)
 
     async def get_program(self, request: Request) -> Response:
         program = self._asked_program(request)
         data = base64.b64encode(self._store.source(program.source)).decode()
-        return _json(json.dumps(_program_document(program) | {"data": data}))
+        return json_response(json.dumps(_program_document(program) | {"data": data}))
 
     async def update_program(self, request: Request) -> Response:
         body = await read_object(request)
@@ -153,72 +149,24 @@ class _Calls:
 
     async def list_jobs(self, request: Request) -> Response:
         pending, program = pending_filter(request), request.query_params.get("program")
-        limit, offset = _page(request)
+        limit, offset = page_of(request)
         jobs = self._store.jobs(pending, program, limit, offset)
         page = ", ".join([self._job_text(job) for job in jobs])
         count = self._store.count_jobs(pending, program)
-        return _json(f'{{"jobs": [{page}], "count": {count}}}')
+        return json_response(f'{{"jobs": [{page}], "count": {count}}}')
 
     async def create_job(self, request: Request) -> Response:
         body = await read_object(request)
-        job, params = job_from(body, self._program(program_id_from(body)))
-        if self._supervisor.closing:
-            raise RefusedError(503, "The service is closing and takes no more jobs.")
-        # A client that did not hear our answer asks again, with the same id.
-        if self._store.job(job.id) is None:
-            self._store.add_job(job, params)
-            self._supervisor.submitted()
-        return _json(json.dumps({"id": job.id, "backend": job.backend}), 201)
+        job, params = job_from(body, self._found_program(program_id_from(body)))
+        self._submit(job, params)
+        return json_response(json.dumps({"id": job.id, "backend": job.backend}), 201)
 
     async def get_job(self, request: Request) -> Response:
-        return _json(self._job_text(self._job(request)))
-
-    async def delete_job(self, request: Request) -> Response:
-        job = self._job(request)
-        if not job.status.is_final:
-            raise RefusedError(409, f"Job {job.id} is {job.status.value}: cancel it first.")
-        self._store.delete_jobs([job])
-        return Response(status_code=204)
-
-    async def get_results(self, request: Request) -> Response:
-        job = self._job(request)
-        result = self._store.texts.get(job, Kind.RESULT)
-        if result is None:
-            why = "was cancelled and has no result" if job.status.is_final else "has no result yet"
-            raise RefusedError(404, f"Job {job.id} {why}.")
-        if isinstance(result, bytes):
-            return PlainTextResponse(result)
-        return FileResponse(result, media_type="text/plain; charset=utf-8")
-
-    async def get_logs(self, request: Request) -> Response:
-        job = self._job(request)
-        first, end = self._store.texts.extent(job, Kind.LOG)
-        asked = re.fullmatch(r"bytes=(\d{1,18})-", request.headers.get("range", ""))
-        if asked is not None:
-            start = max(first, int(asked[1]))
-            if start >= end:
-                raise RefusedError(416, f"Job {job.id} has printed no more than {end} bytes.")
-            data = self._store.texts.pieces(job, Kind.LOG, start)
-            where = {"Content-Range": f"bytes {start}-{start + len(data) - 1}/*"}
-            return PlainTextResponse(data, 206, where)
-        if end == 0:
-            raise RefusedError(404, f"Job {job.id} has printed nothing.")
-        text = self._store.texts.pieces(job, Kind.LOG, 0).decode(errors="replace")
-        if first:
-            kept = f"the last {end - first} bytes are kept"
-            text = f"[The first {first} bytes of the output were dropped: {kept}.]\n{text}"
-        return PlainTextResponse(text)
-
-    async def cancel_job(self, request: Request) -> Response:
-        job = self._job(request)
-        if job.status.is_final:
-            raise RefusedError(409, f"Job {job.id} is {job.status.value} and cannot be cancelled.")
-        self._supervisor.cancel(job)
-        return Response(status_code=204)
+        return json_response(self._job_text(self._asked_job(request)))
 
     async def stream(self, websocket: WebSocket) -> None:
         try:
-            job = self._job(websocket)
+            job = self._asked_job(websocket)
             after = whole_number(websocket, "after", 0)
         except RefusedError as refusal:
             response = message_response(refusal.status_code, refusal.message)
@@ -230,14 +178,14 @@ class _Calls:
 
     async def get_backend(self, request: Request) -> Response:
         name = request.path_params.get("name", DEFAULT_BACKEND)
-        return _json(json.dumps(describe_backend(name, self._supervisor.workers)))
+        return json_response(json.dumps(describe_backend(name, self._supervisor.workers)))
 
     async def get_storage(self, request: Request) -> Response:  # noqa: ARG002
-        return _json(json.dumps(self._retention.storage()))
+        return json_response(json.dumps(self._retention.storage()))
 
     async def prune(self, request: Request) -> Response:
         rule, dry_run = prune_from(await read_object(request), self._retention.rule)
-        return _json(json.dumps(await self._retention.prune(rule, dry_run=dry_run)))
+        return json_response(json.dumps(await self._retention.prune(rule, dry_run=dry_run)))
 
     async def logout(self, request: Request) -> Response:  # noqa: ARG002 - tokens have no sessions
         return Response(status_code=204)
@@ -245,20 +193,7 @@ class _Calls:
     # ---- finding -------------------------------------------------------------------------------
 
     def _asked_program(self, request: Request) -> Program:
-        return self._program(request.path_params["id"])
-
-    def _program(self, program_id: str) -> Program:
-        program = self._store.program(program_id)
-        if program is None:
-            raise RefusedError(404, f"There is no program {program_id[:100]!r}.")
-        return program
-
-    def _job(self, connection: HTTPConnection) -> Job:
-        job_id = connection.path_params["id"]
-        job = self._store.job(job_id)
-        if job is None:
-            raise RefusedError(404, f"There is no job {job_id[:100]!r}.")
-        return job
+        return self._found_program(request.path_params["id"])
 
     def _job_text(self, job: Job) -> str:
         """Give the JSON of a job. Its params are kept as text: a poll need not encode them."""
@@ -280,10 +215,6 @@ class _Calls:
         return f'{json.dumps(document)[:-1]}, "params": {params}}}'
 
 
-def _page(request: Request) -> tuple[int, int]:
-    return min(whole_number(request, "limit", PAGE), MAX_PAGE), whole_number(request, "offset", 0)
-
-
 def _program_document(program: Program) -> dict[str, Any]:
     return {
         "id": program.id,
@@ -299,10 +230,6 @@ def _program_document(program: Program) -> dict[str, Any]:
 
 def _has_name(program: Program) -> RefusedError:
     return RefusedError(409, f"There is a program {program.name!r} already.")
-
-
-def _json(content: str, status_code: int = 200) -> Response:
-    return Response(content, status_code, media_type="application/json")
 
 
 async def _refused(_request: Request, refusal: RefusedError) -> Response:

@@ -30,6 +30,12 @@ MAX_NAME = 256
 MAX_COST = 365 * 24 * 3600
 """The longest execution time in seconds that a program may name."""
 
+MAX_TAGS = 64
+"""How many tags a job may have."""
+
+MAX_TAG = 128
+"""How long a tag may be, in characters."""
+
 _T = TypeVar("_T")
 
 _JOB_ID = re.compile(r"[0-9a-f]{24}")
@@ -180,6 +186,33 @@ def job_from(body: dict[str, Any], program: Program) -> tuple[Job, str]:
         project=_optional(body, "project", str, ""),
     )
     return job, json.dumps(_optional(body, "params", dict, {}))
+
+
+def tags_from(body: dict[str, Any]) -> tuple[str, ...]:
+    """Read the tags of a job; each is kept once.
+
+    Raises:
+        RefusedError: 400 if they are not a list of texts, or too many or too long.
+    """
+    tags = _optional(body, "tags", list, [])
+    if len(tags) > MAX_TAGS:
+        raise RefusedError(400, f"A job may have at most {MAX_TAGS} tags.")
+    for tag in tags:
+        if not isinstance(tag, str) or not 0 < len(tag) <= MAX_TAG or not tag.isprintable():
+            raise RefusedError(400, f"A tag must be 1 to {MAX_TAG} characters of one line.")
+    return tuple(dict.fromkeys(tags))
+
+
+def run_limit_from(body: dict[str, Any], most: int) -> int:
+    """Read the longest execution time in seconds of one job, which is `most` at most.
+
+    Raises:
+        RefusedError: 400 if it is no such number.
+    """
+    cost = _optional(body, "cost", int, most)
+    if cost < 1:
+        raise RefusedError(400, "The cost must be a number of seconds from 1 on.")
+    return min(cost, most)
 
 
 def prune_from(body: dict[str, Any], rule: RetentionRule) -> tuple[RetentionRule, bool]:
