@@ -130,7 +130,7 @@ def _misfit(header: _Header, follow: str) -> str:
     return f"its header wants {header.end - header.start} bytes of data, and {follow} follow"
 
 
-def _read_header(head: bytes | bytearray | memoryview) -> _Header:
+def _read_header(head: bytes | bytearray) -> _Header:
     try:
         header = _parse_header(bytes(head[:_PIECE]))
     except Exception as error:
@@ -208,7 +208,7 @@ def pack_array(array: NDArray[Any]) -> str:
     """
     check_dtype(array.dtype, array.shape)
     file = _npy_file(array)
-    _read_header(file.getbuffer())  # what could not be read is not written
+    _read_header(file.getbuffer()[:_PIECE].tobytes())  # what could not be read is not written
     return binascii.b2a_base64(zlib.compress(file.getbuffer()), newline=False).decode("ascii")
 
 
