@@ -322,8 +322,9 @@ class RuntimeJob(Closing):
             TransportError: if the service cannot be asked.
             UnknownStatusError: if it says a word that nobody knows.
         """
-        if self.status() is not JobState.ERROR:
-            return None
+        return self._failure_reason() if self.status() is JobState.ERROR else None
+
+    def _failure_reason(self) -> str | None:
         if self._machine.failure is None:
             self._driver.wait(lambda number: WaitStarted(number, Need.RESULT), None)
         failure = self._machine.failure
