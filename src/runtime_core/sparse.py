@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import binascii
 import io
-import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from runtime_core.json_limits import Allowance
 from runtime_core.npy import check_dtype, read_npy
 
 if TYPE_CHECKING:
+    import zipfile
+
     from numpy.typing import NDArray
 
 _PIECE = 1 << 16
@@ -61,6 +62,8 @@ def sparse_of_tag(value: Any, allowance: Allowance) -> Any:
 
 
 def _read_npz(data: bytes, allowance: Allowance) -> dict[str, NDArray[Any]]:
+    import zipfile  # and much with it, for the few who meet a sparse matrix
+
     if data.count(_ENTRY) > _MOST_ENTRIES:
         raise ValueError("its .npz file has too many parts")
     try:
