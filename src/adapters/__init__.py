@@ -12,12 +12,14 @@ from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
 from adapters.http.client import RuntimeClient
+from adapters.http.current_client import CurrentRuntimeClient
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, StreamSource
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.parameters import ParameterNamespace
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
 from adapters.service import RuntimeService
+from adapters.services.dialect import CURRENT, LEGACY, Dialect, StatusReader
 from adapters.transport import StreamEndpoint, StreamProtocol, Transport
 from adapters.websocket.client import RuntimeWebsocketClient
 
@@ -26,9 +28,13 @@ if TYPE_CHECKING:
     from adapters.local.service import LocalRuntimeService
 
 __all__ = [
+    "CURRENT",
+    "LEGACY",
     "ApiClient",
     "BlockingDriver",
     "ClientTransport",
+    "CurrentRuntimeClient",
+    "Dialect",
     "Gap",
     "InterimCallback",
     "InterimResults",
@@ -42,6 +48,7 @@ __all__ = [
     "RuntimeProgram",
     "RuntimeService",
     "RuntimeWebsocketClient",
+    "StatusReader",
     "StreamClient",
     "StreamEndpoint",
     "StreamProtocol",

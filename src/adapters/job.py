@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -19,7 +19,7 @@ from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
 from adapters.job_facts import JobFacts
 from adapters.job_logs import LogPart, follow_log
-from adapters.services.ibm_legacy import TRAITS
+from adapters.services.dialect import dialect_of
 from runtime_core.cancel import CancelOutcome
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import JobDocument
@@ -40,6 +40,7 @@ from runtime_core.events import (
     WaitStarted,
 )
 from runtime_core.machine import JobMachine
+from runtime_core.result import Failure
 from runtime_core.states import JobState
 
 T = TypeVar("T")
@@ -206,6 +207,47 @@ class RuntimeJob(Closing):
         state = self._machine.state
         return self._facts.queue_position() if state is JobState.QUEUED else None
 
+    def metrics(self) -> dict[str, Any] | None:
+        """Ask the service for what it measured: ``timestamps``, ``usage`` and what else it has.
+
+        None if the service does not tell.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        return self._facts.metrics()
+
+    def usage(self) -> float | None:
+        """Ask the service for the seconds that the job is charged for, so far if it goes on.
+
+        None if the service does not tell.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        return self._facts.usage()
+
+    @property
+    def tags(self) -> list[str] | None:
+        """The tags of the job, as they were when it was found; a copy.
+
+        None if the service does not tell. Asks the service once if it was not asked before.
+
+        Raises:
+            TransportError: if the service cannot be asked.
+        """
+        return self._facts.tags()
+
+    def update_tags(self, new_tags: Iterable[str]) -> list[str]:
+        """Give the job these tags instead of those it has; give them as the service has them then.
+
+        Raises:
+            UsageError: if its service keeps no tags, or they are not several texts.
+            RuntimeJobNotFoundError: if the service does not know the job.
+            TransportError: if the service cannot be asked, or refuses.
+        """
+        return self._facts.tag(new_tags)
+
     def wait_for_final_state(self, timeout: float | None = None, wait: float = 5) -> None:
         """Wait until the job has ended, in whatever way.
 
@@ -324,11 +366,30 @@ class RuntimeJob(Closing):
         """
         return self._failure_reason() if self.status() is JobState.ERROR else None
 
+    @property
+    def reason(self) -> str | None:
+        """Why the job failed, in its service's words: what `error_message` gives, and raises."""
+        return self.error_message()
+
+    @property
+    def reason_code(self) -> int | str | None:
+        """The service's code for the reason; None if it has none, or the job has not failed.
+
+        Asks, and raises, as `error_message` does.
+        """
+        if self.status() is not JobState.ERROR:
+            return None
+        failure = self._failure()
+        return None if failure is None else failure.reason_code
+
     def _failure_reason(self) -> str | None:
+        failure = self._failure()
+        return None if failure is None else failure.reason
+
+    def _failure(self) -> Failure | None:
         if self._machine.failure is None:
             self._driver.wait(lambda number: WaitStarted(number, Need.RESULT), None)
-        failure = self._machine.failure
-        return None if failure is None else failure.reason
+        return self._machine.failure
 
     def logs(self) -> str:
         """Ask the service for what the job wrote to its log; empty if there is none.
@@ -494,7 +555,7 @@ def _transport(
     ws_client: StreamClient | None,
     on_unknown_status: JobState | None,
 ) -> ClientTransport:
-    traits = TRAITS if ws_client is None else ws_client.traits
+    traits = dialect_of(api_client).traits if ws_client is None else ws_client.traits
     if on_unknown_status is not None:
         traits = attrs.evolve(traits, on_unknown_status=on_unknown_status)
     return ClientTransport(api_client, ws_client, traits)

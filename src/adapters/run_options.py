@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import attrs
@@ -17,12 +17,28 @@ def _text_or_none(_: object, attribute: attrs.Attribute[Any], value: object) -> 
         raise OptionsError(f"The option {attribute.name} is a text, not {shown(value)}.")
 
 
+def _tags_or_none(_: object, __: object, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
+        raise OptionsError(f"The option job_tags is a list of texts, not {shown(value)}.")
+
+
+def _seconds_or_none(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionsError(
+            f"The option {attribute.name} is a whole number of seconds, not {shown(value)}."
+        )
+
+
 @attrs.frozen
 class RunOptions:
     """How a job is to be run; the keys of a dict of options are these fields.
 
     Raises:
-        OptionsError: if a value is no text, or `log_level` not one of Python's.
+        OptionsError: if a value is not as it must be.
     """
 
     backend_name: str | None = attrs.field(default=None, validator=_text_or_none)
@@ -31,6 +47,10 @@ class RunOptions:
     """The image that the program runs in, ``name:tag``; None for the service's own."""
     log_level: str | None = attrs.field(default=None, validator=_text_or_none)
     """The level of Python's logging in the program, for instance ``INFO``."""
+    job_tags: Sequence[str] | None = attrs.field(default=None, validator=_tags_or_none)
+    """By which the job is to be found; of the current dialect."""
+    max_execution_time: int | None = attrs.field(default=None, validator=_seconds_or_none)
+    """The longest execution time of this job in seconds; of the current dialect."""
 
     def __attrs_post_init__(self) -> None:
         level = self.log_level

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from adapters.backend import RuntimeBackend
 from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
+from adapters.http.current_client import CurrentRuntimeClient
 from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.paging import entries
@@ -20,6 +21,7 @@ from adapters.services.ibm_legacy import as_promised
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
+from runtime_core.errors import OptionsError, UsageError
 from runtime_core.events import JobQueued, UnknownStatusReported
 from runtime_core.states import JobState
 
@@ -36,15 +38,23 @@ class RuntimeService(ServicePrograms, Closing):
     Args:
         url: where the service is.
         access_token: the token that it wants to see.
+        dialect: what it speaks. ``legacy`` is what `RuntimeJob` was first written for, with an
+            access token and streams. ``current`` is its successor's, with a bearer token and
+            without streams: there is no `callback`, everything else works by polling. Its `url`
+            ends with the version, ``.../api/v1``.
+        instance: in the current dialect the CRN of the instance that jobs belong to.
         decoders: the decoders of programs, for all jobs of this service.
-        resume: what its streams do on a reconnect, see `RuntimeWebsocketClient`.
+        resume: what its streams do on a reconnect, see `RuntimeWebsocketClient`; of the legacy
+            dialect, as is `streams_result`.
         streams_result: whether its streams carry the final result too, see there.
         on_unknown_status: what a status word that nobody knows is taken for; None raises
             `UnknownStatusError` to whoever waits.
         ca_certs: a PEM file of the authorities to trust; None for the system's.
 
     Raises:
-        ValueError: if `url` is not one of a service, or `access_token` cannot be sent.
+        ValueError: if `url` is not one of a service, or `access_token` or `instance` cannot be
+            sent.
+        UsageError: if there is no such dialect, or an argument is of the other one.
         OSError: if `ca_certs` cannot be read.
     """
 
@@ -53,26 +63,43 @@ class RuntimeService(ServicePrograms, Closing):
         url: str,
         access_token: str,
         *,
+        dialect: Literal["legacy", "current"] = "legacy",
+        instance: str = "",
         decoders: DecoderRegistry | None = None,
         resume: str = "live",
         streams_result: bool | None = None,
         on_unknown_status: JobState | None = None,
         ca_certs: str | os.PathLike[str] | None = None,
     ) -> None:
-        client = RuntimeClient(url, access_token, ca_certs=ca_certs)
-        streams = RuntimeWebsocketClient(
-            url,
-            access_token,
-            resume=resume,
-            streams_result=streams_result,
-            tls=client.tls,
-        )
+        client: RuntimeClient
+        streams: StreamClient | None
+        match dialect:
+            case "current":
+                if resume != "live" or streams_result is not None:
+                    raise UsageError(
+                        "resume and streams_result: the current dialect has no streams"
+                    )
+                client = CurrentRuntimeClient(url, access_token, instance, ca_certs=ca_certs)
+                streams = None
+            case "legacy":
+                if instance:
+                    raise UsageError('instance is of the current dialect: dialect="current"')
+                client = RuntimeClient(url, access_token, ca_certs=ca_certs)
+                streams = RuntimeWebsocketClient(
+                    url,
+                    access_token,
+                    resume=resume,
+                    streams_result=streams_result,
+                    tls=client.tls,
+                )
+            case _:
+                raise UsageError(f"there are the dialects legacy and current, not {dialect!r}")
         self._set_up(client, streams, decoders, on_unknown_status)
 
     def _set_up(
         self,
         client: RuntimeClient,
-        streams: StreamClient,
+        streams: StreamClient | None,
         decoders: DecoderRegistry | None,
         on_unknown_status: JobState | None = None,
     ) -> None:
@@ -132,7 +159,7 @@ class RuntimeService(ServicePrograms, Closing):
 
         Args:
             program_id: the program to run.
-            options: `backend_name`, `image` and `log_level`, each if wanted.
+            options: see `RunOptions`; a dict of its fields, or one of it.
             inputs: what the program's `main` gets as keyword arguments: a dict, or what the
                 `parameters()` of a `RuntimeProgram` gave, which is validated.
             callback: gets the interim results: job id and decoded interim result.
@@ -142,7 +169,8 @@ class RuntimeService(ServicePrograms, Closing):
         Raises:
             OptionsError: if there is an unknown option, or one has a wrong value.
             InputsError: if the inputs do not fit the program's parameters.
-            UsageError: if `result_decoder` is no decoder.
+            UsageError: if `result_decoder` is no decoder, or there is a `callback` and the service
+                has no streams.
             EncodeError: if the inputs cannot be written as tagged JSON.
             RuntimeProgramNotFoundError: if the service has no such program.
             TransportError: if the service did not take the job, or did not say so. The message
@@ -152,6 +180,8 @@ class RuntimeService(ServicePrograms, Closing):
         decoder = ResultDecoder if result_decoder is None else result_decoder
         # Before the job is there: nobody would learn its id from a refusal.
         choose_decoder(program_id, self._decoders, None, decoder)
+        if callback is not None and self._streams is None:
+            raise UsageError("the service has no streams: run without callback, and wait")
         given = _inputs(inputs)
         answer = self._client.program_run(
             program_id,
@@ -160,6 +190,7 @@ class RuntimeService(ServicePrograms, Closing):
             image=image or chosen.image or "",
             log_level=chosen.log_level or None,
             **self._account,
+            **self._current_options(chosen),
         )
         told = answer.get("backend")
         return self._make_job(
@@ -177,6 +208,14 @@ class RuntimeService(ServicePrograms, Closing):
             on_unknown_status=self._on_unknown_status,
             initial=JobQueued(),
         )
+
+    def _current_options(self, chosen: RunOptions) -> dict[str, Any]:
+        """Give what only the current service takes."""
+        given = {"tags": chosen.job_tags, "max_execution_time": chosen.max_execution_time}
+        wanted = {name: value for name, value in given.items() if value}
+        if wanted and not isinstance(self._client, CurrentRuntimeClient):
+            raise OptionsError("job_tags and max_execution_time are of the current dialect")
+        return wanted
 
     def job(self, job_id: str) -> RuntimeJob:
         """Find a job again.
