@@ -29,7 +29,8 @@ from cli_runs import (
 )
 from conditions import eventually
 
-from adapters import RuntimeService
+from adapters import RuntimeJob, RuntimeService
+from adapters.cli.place import Place
 from adapters.local.lock import find_service
 from adapters.local.process import LocalServiceProcess
 from runtime_core.states import JobState
@@ -160,6 +161,31 @@ def test_a_queued_job_says_where_it_stands(write: Write, tmp_path: Path) -> None
         out, err = process.communicate(timeout=15)
     assert out.endswith("done\nslept\n")
     assert err == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["plain", "json"])
+def test_a_job_that_leaves_the_queue_while_it_is_asked_about_has_no_place_in_it(
+    options: list[str], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = Place.find
+
+    def find_and_cancel(place: Place, service: RuntimeService, job_id: str) -> RuntimeJob:
+        job = find(place, service, job_id)
+        with service.job(job_id) as other:
+            other.cancel()
+        return job
+
+    file, until = write(SLEEP), tmp_path / "until"
+    with LocalServiceProcess.start(1) as lone:
+        submit = ("run", file, "--data", lone.data, "--detach", "-i", f"until={until}")
+        _, queued = (call(*submit).stdout.rstrip() for _ in range(2))
+        monkeypatch.setattr(Place, "find", find_and_cancel)
+        said = call("status", queued, "--data", lone.data, *options).stdout
+        until.touch()
+    if options:
+        assert json.loads(said) == {"job": queued, "state": "cancelled", "position": None}
+    else:
+        assert said == "cancelled\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(

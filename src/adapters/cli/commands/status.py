@@ -27,11 +27,15 @@ def run(options: argparse.Namespace) -> Exit:
     """
     from adapters.cli.place import Place
     from adapters.cli.text import standing, word
+    from runtime_core.states import JobState
 
     place = Place.given(options)
     with place.open() as service:
         job = place.find(service, options.job)
-        state, position = word(job.status()), job.document.position
+        now = job.status()
+        state = word(now)
+        # The place is of the answer before: a job that has started meanwhile has none.
+        position = job.document.position if now is JobState.QUEUED else None
         if options.json:
             said = json.dumps({"job": job.job_id(), "state": state, "position": position})
         else:
