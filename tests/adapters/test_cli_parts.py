@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import re
 import signal
@@ -15,10 +17,12 @@ from adapters.cli import main
 from adapters.cli.arguments import COMMANDS, parse
 from adapters.cli.inputs import read_inputs
 from adapters.cli.interrupts import Interrupts
+from adapters.cli.json_view import JsonView
 from adapters.cli.options import TOKEN_VARIABLE, duration, size
 from adapters.cli.outcome import CommandError
 from adapters.cli.place import Place
 from adapters.cli.program import read_program
+from adapters.cli.tagged import AsItCame
 from adapters.cli.text import brief, pairs, printable, progress, standing
 from adapters.cli.times import ago, lasting, sized
 
@@ -326,6 +330,53 @@ def test_progress_is_a_number_from_0_to_1_or_a_step(value: Any, share: float | N
 )
 def test_a_value_is_shown_in_short(value: Any, said: str) -> None:
     assert brief(value) == said
+
+
+TAGGED = '{"__type__": "complex", "__value__": %s}'
+
+
+@pytest.mark.parametrize(
+    ("came", "printed"),
+    [
+        ('{"n":2, "x": 1.10}', '{"n":2, "x": 1.10}'),
+        ("[NaN, Infinity, -Infinity]", '["NaN", "Infinity", "-Infinity"]'),
+        (TAGGED % "[NaN,-Infinity]", TAGGED % '["NaN","-Infinity"]'),
+        ('{"NaN": NaN, "a": "-Infinity"}', '{"NaN": "NaN", "a": "-Infinity"}'),
+        (r'["\\", NaN, "\" NaN, \\\" NaN"]', r'["\\", "NaN", "\" NaN, \\\" NaN"]'),
+        ("NaN", '"NaN"'),
+        ("[1e400]", "[1e400]"),
+        ('plain "text"\nof NaN', '"plain \\"text\\"\\nof NaN"'),
+        ("[" * 600 + "NaN" + "]" * 600, "[" * 600 + '"NaN"' + "]" * 600),
+    ],
+    ids=["plain", "all", "tagged", "in texts", "quotes", "alone", "large", "no JSON", "deep"],
+)
+def test_a_result_is_passed_on_as_json_that_everybody_reads(came: str, printed: str) -> None:
+    assert AsItCame.decode(came) == printed
+
+
+def test_an_event_is_json_that_everybody_reads() -> None:
+    out = io.StringIO()
+    view = JsonView(out, io.StringIO())
+    view.interim(1.0, {"progress": math.nan, "NaN": [math.inf, -math.inf, 'a " NaN']})
+    view.result(2.0, math.nan)
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    interim, result = (
+        json.loads(line, parse_constant=refuse) for line in out.getvalue().splitlines()
+    )
+    assert interim["value"] == {"progress": "NaN", "NaN": ["Infinity", "-Infinity", 'a " NaN']}
+    assert result["value"] == "NaN"
+
+
+@pytest.mark.parametrize("command", ["run", "watch", "result"])
+def test_the_help_says_what_nan_is_in_json(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert 'texts "NaN"' in capsys.readouterr().out
 
 
 def test_large_values_stay_short() -> None:

@@ -42,6 +42,7 @@ class Home:
                 "sleep": SLEEP,
                 "stubborn": STUBBORN,
                 "prints": PRINTS,
+                "infinite": "def main(b, m):\n    return [float('nan'), float('-inf')]\n",
                 "text": "def main(b, m):\n    return 'two\\nlines \\x1b[2J'\n",
             }.items()
         }
@@ -257,6 +258,8 @@ def test_a_result_is_printed(home: Home) -> None:
     text = home.ended("text")
     assert told(home.cli("result", text)) == (0, "two\nlines \\x1b[2J\n", "")
     assert json.loads(home.cli("result", text, "--json").stdout) == "two\nlines \x1b[2J"
+    infinite = home.ended("infinite")
+    assert told(home.cli("result", infinite, "--json")) == (0, '["NaN","-Infinity"]\n', "")
 
 
 def test_a_job_without_a_result(home: Home) -> None:

@@ -6,6 +6,7 @@ import json
 from types import TracebackType
 from typing import IO, Any, Self
 
+from adapters.cli.tagged import valid_json
 from adapters.cli.text import progress
 from adapters.cli.views import say
 
@@ -73,7 +74,7 @@ class JsonView:
         say(self._err, text)
 
     def _event(self, event: str, **facts: Any) -> None:
-        self._out.write(f"{json.dumps({'event': event, **facts})}\n")
+        self._out.write(f"{valid_json(json.dumps({'event': event, **facts}))}\n")
         self._out.flush()
 
     def __enter__(self) -> Self:

@@ -90,6 +90,8 @@ and the last line is one of these:
   cancelled   seconds
   left        why (interrupt or timeout), job
   error       message
+JSON has no NaN and no Infinity: they are the texts "NaN", "Infinity" and
+"-Infinity".
 """
 """What the help of such a command says below."""
 

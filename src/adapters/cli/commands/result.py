@@ -13,6 +13,9 @@ EPILOG = """\
 exit codes: 0 done, 1 the job failed (stderr says why), 2 wrong arguments or a
 service that cannot be used, 3 the job was cancelled, 4 the timeout passed,
 130 Ctrl-C.
+
+JSON has no NaN and no Infinity: with --json they are the texts "NaN",
+"Infinity" and "-Infinity".
 """
 
 _POLL = 1.0
