@@ -18,6 +18,7 @@ from conditions import PATIENCE, eventually
 
 from adapters import RuntimeService
 from adapters.local.daemon import find_or_start
+from adapters.local.directory import keep_token, make_private
 from adapters.local.lock import LOCK, find_service
 from adapters.local.processes import identity_of
 from adapters.local.service import LocalRuntimeService
@@ -27,6 +28,7 @@ from runtime_core.errors import (
     RuntimeJobFailureError,
     ServiceError,
     TransportError,
+    UsageError,
 )
 from runtime_core.states import JobState
 
@@ -299,3 +301,59 @@ def test_why_no_service_comes_up_is_said_to_who_streams(data: Path) -> None:
             path.write_text("this is no database, and never was one")
         with pytest.raises(TransportError, match=r"could not be prepared: .* cannot start: The"):
             list(job.interim_results())
+
+
+def test_a_stranger_on_the_port_of_a_service_that_ended_gets_no_token(data: Path) -> None:
+    with opened(data) as service:
+        service.jobs()
+        kill(service)
+        with socket.create_server(("127.0.0.1", int(service.url.rpartition(":")[2]))) as stranger:
+            stranger.settimeout(0.2)
+            assert service.jobs() == []
+            with pytest.raises(TimeoutError):
+                stranger.accept()
+
+
+def test_a_new_token_is_followed(data: Path) -> None:
+    with opened(data) as service:
+        kill(service)
+        keep_token(data, "another-token-than-before")
+        assert service.jobs() == []
+        assert service._client.access_token == "another-token-than-before"
+
+
+def test_a_closed_client_stays_closed_when_its_service_ends(data: Path) -> None:
+    with opened(data) as service:
+        job = service.run(service.upload_program(WAITS), inputs={"until": "/"})
+    kill(service)
+    with pytest.raises(UsageError, match="closed"):
+        service.jobs()
+    assert find_service(data) is None
+    with pytest.raises(UsageError, match="closed"):
+        job.logs()
+
+
+def test_the_service_comes_up_though_its_starter_has_gone(data: Path) -> None:
+    make_private(data)
+    command = [sys.executable, "-P", "-m", "adapters.local.server", "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert eventually(lambda: find_service(data) is not None)
+        with opened(data) as service:
+            assert service.pid == process.pid
+            assert service.jobs() == []
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"process": "x"}', '{"process": 5}', "{}"], ids=range(5)
+)
+def test_a_damaged_lock_file_is_no_service(data: Path, text: str) -> None:
+    make_private(data)
+    (data / LOCK).write_text(text)
+    assert find_service(data) is None
+    with opened(data) as service:
+        assert service.jobs() == []

@@ -753,3 +753,34 @@ def test_starting_one_needs_nothing_of_the_extra() -> None:
     code = "import adapters.local.process, sys; print({'starlette', 'uvicorn'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert output.stdout == b"set()\n"
+
+
+# ---- what no service should fall over ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["backend", "runtime", "python", "python_path", "hub"])
+@pytest.mark.parametrize("text", ["/a\0b", "\ud800"], ids=["nul", "surrogate"])
+def test_a_text_that_no_system_takes_is_refused(client: Client, key: str, text: str) -> None:
+    program = client.upload("def main(backend, user_messenger): pass")
+    answer = client.call("POST", "/jobs", {"program_id": program, key: text})
+    assert answer.status == 400
+    assert f"The body's {key} holds" in answer.json()["message"]
+
+
+def test_a_body_that_would_take_too_much_memory_is_refused(client: Client) -> None:
+    program = client.upload("def main(backend, user_messenger): pass")
+    many = b'{"program_id": "%s", "params": {"x": [' % program.encode() + b"[]," * 8_000_000
+    answer = client.call("POST", "/jobs", many + b"[]]}}")
+    assert answer.status == 400
+    assert "memory" in answer.json()["message"]
+
+
+def test_a_steady_publisher_may_publish_more_than_one_message_may_hold(client: Client) -> None:
+    job = client.run(
+        """
+        def main(backend, user_messenger):
+            for i in range(280):
+                user_messenger.publish("x" * 1_000_000)
+        """
+    )
+    assert client.ended(job) == ("Completed", "null")

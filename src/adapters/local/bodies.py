@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -17,6 +18,8 @@ from starlette.requests import HTTPConnection, Request
 
 from adapters.local.records import DEFAULT_BACKEND, Job, Program, new_job_id
 from adapters.local.retention import RetentionRule
+from runtime_core.errors import DecodeError
+from runtime_core.json_limits import DecodeLimits, parse_json
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """The longest body that a request may have."""
@@ -38,7 +41,11 @@ MAX_TAG = 128
 
 _T = TypeVar("_T")
 
+_LIMITS = DecodeLimits(max_text_bytes=MAX_BODY_BYTES, max_memory_bytes=4 * MAX_BODY_BYTES)
+_LONG_BODY = 1 << 20
+
 _JOB_ID = re.compile(r"[0-9a-f]{24}")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class RefusedError(Exception):
@@ -58,9 +65,16 @@ async def read_object(request: Request) -> dict[str, Any]:
     """
     body = await read_body(request)
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        # What a text takes as Python objects is bounded too; a long one holds up nobody meanwhile.
+        text = body.decode()
+        if len(text) < _LONG_BODY:
+            value = parse_json(text, _LIMITS)
+        else:
+            value = await asyncio.to_thread(parse_json, text, _LIMITS)
+    except ValueError as error:
         raise RefusedError(400, f"The body is not JSON: {error}.") from error
+    except DecodeError as error:
+        raise RefusedError(400, f"The body cannot be read: {error}.") from error
     if not isinstance(value, dict):
         raise RefusedError(400, "The body must be a JSON object.")
     return value
@@ -266,7 +280,16 @@ def _text(body: dict[str, Any], key: str) -> str:
     value = body.get(key)
     if not isinstance(value, str) or not value:
         raise RefusedError(400, f"The body must have {key}, a text.")
+    _check_text(key, value)
     return value
+
+
+def _check_text(key: str, value: object) -> None:
+    # Neither the store nor the system takes them; a shell's variable may hold them.
+    if isinstance(value, str) and _NO_TEXT.search(value):
+        raise RefusedError(
+            400, f"The body's {key} holds a NUL or half a surrogate pair, which no text has."
+        )
 
 
 def _optional(body: dict[str, Any], key: str, kind: type[_T], default: _T) -> _T:
@@ -276,4 +299,5 @@ def _optional(body: dict[str, Any], key: str, kind: type[_T], default: _T) -> _T
     # bool is an int to Python, and not to JSON.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise RefusedError(400, f"The body's {key} must be of type {kind.__name__}.")
+    _check_text(key, value)
     return value

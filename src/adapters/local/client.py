@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -60,6 +60,20 @@ class Pruned:
     """Their bytes."""
 
 
+@attrs.frozen
+class _Found:
+    """A service, and what is needed to speak with it."""
+
+    service: ServiceRecord
+    url: str
+    token: str = attrs.field(repr=False)
+
+    @classmethod
+    def now(cls, directory: Path, service: ServiceRecord) -> Self:
+        assert service.url is not None
+        return cls(service, service.url, read_token(directory))
+
+
 class LocalClient(RuntimeClient):
     """A `RuntimeClient` that starts the service again if it has ended, and follows it.
 
@@ -74,16 +88,24 @@ class LocalClient(RuntimeClient):
     def __init__(self, directory: Path, workers: int | None = None) -> None:
         self._directory = directory
         self._workers = workers
-        self._service = find_or_start(directory, workers=workers)
-        assert self._service.url is not None
-        self.access_token = read_token(directory)
-        """What the service wants to see in ``X-Access-Token``."""
-        super().__init__(self._service.url, self.access_token)
+        self._closed = False
+        self._found = _Found.now(directory, find_or_start(directory, workers=workers))
+        super().__init__(self._found.url, self._found.token)
+
+    @property
+    def found(self) -> _Found:
+        """The service that was found last."""
+        return self._found
 
     @property
     def pid(self) -> int:
         """The number of the process that was found last."""
-        return self._service.pid
+        return self._found.service.pid
+
+    @property
+    def access_token(self) -> str:
+        """What the service wants to see in ``X-Access-Token``."""
+        return self._found.token
 
     def storage_get(self) -> Storage:
         """Say what the service keeps."""
@@ -103,8 +125,10 @@ class LocalClient(RuntimeClient):
         return super()._submit({**body, "id": new_job_id(), **python})
 
     def _send(self, request: Request) -> Answer:
+        # The port of a service that has ended is anybody's: the token goes to no stranger there.
+        self.awaken()
         for attempt in range(_ATTEMPTS):
-            asked = self._service
+            asked = self._found.service
             try:
                 return super()._send(request)
             except TransportError as error:
@@ -139,14 +163,21 @@ class LocalClient(RuntimeClient):
         return None
 
     def awaken(self) -> None:
-        """Start the service if it has ended; may block for as long as that takes.
+        """Start the service if it has ended, follow it if it is another one; may block for that.
 
         Raises:
             ServiceError: if none comes up.
         """
+        if self._closed:
+            return
         service = find_or_start(self._directory, workers=self._workers)
-        if service.process != self._service.process:
+        if service.process != self._found.service.process:
             self._follow(service)
+
+    def close(self) -> None:
+        """See `RuntimeClient.close`."""
+        self._closed = True
+        super().close()
 
     def _renew(self, process: str) -> bool:
         """Find or start the service that comes after `process`; say whether there is another.
@@ -154,7 +185,7 @@ class LocalClient(RuntimeClient):
         Threads that come here at once find the same one: no harm, and no lock that a fork could
         leave locked.
         """
-        if self._service.process == process:
+        if self._found.service.process == process:
             service = self._successor(process)
             if service is None:
                 return False
@@ -162,12 +193,13 @@ class LocalClient(RuntimeClient):
         return True
 
     def _follow(self, service: ServiceRecord) -> None:
-        assert service.url is not None
-        self.access_token = read_token(self._directory)
+        found = _Found.now(self._directory, service)
         # The old one stays open: another thread may use it just now, and will come here too.
-        client = RuntimeClient(service.url, self.access_token)
+        client = RuntimeClient(found.url, found.token)
         self._session = client._session  # noqa: SLF001 - of the class that this one is based on
-        self._service = service
+        self._found = found
+        if self._closed:
+            client.close()  # it was closed meanwhile, and remains so
 
     def _successor(self, process: str) -> ServiceRecord | None:
         """Find or start a service that is not `process`; None if that one lives on."""
@@ -200,5 +232,5 @@ class LocalStreams:
         return attrs.evolve(endpoint, prepare=self._client.awaken)
 
     def _streams(self) -> RuntimeWebsocketClient:
-        url, token = self._client.url, self._client.access_token
-        return RuntimeWebsocketClient(url, token, resume=Resume.OFFSET.value)
+        found = self._client.found
+        return RuntimeWebsocketClient(found.url, found.token, resume=Resume.OFFSET.value)

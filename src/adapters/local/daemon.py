@@ -58,9 +58,9 @@ def find_or_start(
         if record is not None and record.url is not None:
             return record
         if time.monotonic() >= deadline:
-            who = "no service" if record is None else f"the service with process {record.pid}"
+            who = "none" if record is None else f"the one of process {record.pid}"
             raise ServiceError(
-                f"There is no local service: {who} came up in {directory} within "
+                f"There is no local service to speak with: {who} came up in {directory} within "
                 f"{START_TIMEOUT:g} s."
             )
         if record is None:

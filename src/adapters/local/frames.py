@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 from adapters.local.host import FAILURE, HEADER, INTERIM, RESULT
 
-MAX_REPORT_BYTES = 256 * 1024 * 1024
-"""How much one job may report altogether: its interim results and its result are held in memory."""
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+"""The longest interim result, and the longest result: each is held in memory once."""
+
+MAX_REPORT_BYTES = 8 * 1024**3
+"""How much one job may report altogether: a program gone wild must not fill the disk."""
 
 
 class BrokenReportError(Exception):
@@ -17,7 +20,8 @@ class BrokenReportError(Exception):
 class FrameReader:
     """Cuts what is read from the report pipe into frames."""
 
-    def __init__(self, limit: int = MAX_REPORT_BYTES) -> None:
+    def __init__(self, longest: int = MAX_FRAME_BYTES, limit: int = MAX_REPORT_BYTES) -> None:
+        self._longest = longest
         self._limit = limit
         self._taken = 0
         self._rest = bytearray()
@@ -26,7 +30,7 @@ class FrameReader:
         """Give the kind and the text of every frame that is complete now.
 
         Raises:
-            BrokenReportError: if it is no frame, or the limit is passed; nothing more can be read.
+            BrokenReportError: if it is no frame, or a limit is passed; nothing more can be read.
         """
         self._taken += len(data)
         self._rest += data
@@ -34,7 +38,7 @@ class FrameReader:
         try:
             while len(self._rest) - start >= HEADER.size:
                 kind, length = HEADER.unpack_from(self._rest, start)
-                self._check(kind, self._taken - len(self._rest) + start + length)
+                self._check(kind, length, self._taken - len(self._rest) + start + length)
                 end = start + HEADER.size + length
                 if end > len(self._rest):
                     break
@@ -48,11 +52,16 @@ class FrameReader:
         finally:
             del self._rest[:start]
 
-    def _check(self, kind: bytes, position: int) -> None:
+    def _check(self, kind: bytes, length: int, position: int) -> None:
         if kind not in (INTERIM, RESULT, FAILURE):
             raise BrokenReportError(
                 "The program's report pipe carried something that is no report: "
                 "a file descriptor that is not the program's own was written to."
+            )
+        if length > self._longest:
+            raise BrokenReportError(
+                f"One interim result, or the result, is longer than {self._longest >> 20} MiB, "
+                "which is the limit."
             )
         if position > self._limit:
             raise BrokenReportError(

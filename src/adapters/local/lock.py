@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Self
@@ -36,8 +37,6 @@ class ServiceRecord:
     """Where it listens; None while it starts, and from the moment on when it begins to end."""
     port: int = 0
     """The port there, or of the last one that listened; 0 if none is known."""
-    version: str = ""
-    """The version of this library that it runs."""
 
     @property
     def pid(self) -> int:
@@ -79,10 +78,10 @@ class ServiceLock(Closing):
         """The port of the last service here, which its clients may still ask; 0 if unknown."""
         return self._port
 
-    def announce(self, url: str, port: int, version: str) -> None:
+    def announce(self, url: str, port: int) -> None:
         """Say where the service listens."""
         self._port = port
-        self._write(ServiceRecord(self._identity, url, port, version))
+        self._write(ServiceRecord(self._identity, url, port))
 
     def withdraw(self) -> None:
         """Say that nobody should come any more; who does is told to wait for the next service."""
@@ -112,7 +111,8 @@ def find_service(directory: Path) -> ServiceRecord | None:
 def last_service(directory: Path) -> ServiceRecord | None:
     """Say which service ran last in a data directory, alive or not; None if nobody knows."""
     try:
-        return ServiceRecord(**json.loads((directory / LOCK).read_bytes()))
+        record = ServiceRecord(**json.loads((directory / LOCK).read_bytes()))
+        return record if re.match(r"[0-9]+ ", record.process) else None
     except (OSError, ValueError, TypeError):
         return None
 

@@ -63,7 +63,7 @@ def _stat(pid: int) -> list[str] | None:
     """Give the fields of a process from its state on; its name may hold anything."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or none of ours
         return None
     return text.rpartition(")")[2].split()
 

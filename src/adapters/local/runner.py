@@ -71,6 +71,8 @@ class ProgramRun:
         self._timers: list[asyncio.TimerHandle] = []
         self._outcome: tuple[JobStatus, str] | None = None
         self._stopped: tuple[JobStatus, str | None] | None = None
+        self._closing = False
+        self._broken = False
         self._published = 0
         self._printed = bytearray()
         self._logged = 0
@@ -83,14 +85,15 @@ class ProgramRun:
         """Start the process.
 
         Raises:
-            OSError: if the machine does not allow one more; nothing is left behind.
+            OSError, ValueError: if the machine does not allow one more, or not this one; nothing is
+                left behind.
             sqlite3.Error: if it cannot be stored that the job runs; nothing is left behind either.
         """
         order = self._order()
         self._directory.mkdir(mode=0o700)
         try:
             process = self._spawn()
-        except OSError:
+        except (OSError, ValueError):
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
         self._pid = process.pid
@@ -108,7 +111,21 @@ class ProgramRun:
         self._timers.append(
             self._loop.call_later(cost, self.stop, JobStatus.RAN_TOO_LONG, too_long)
         )
-        threading.Thread(target=self._attend, args=(process, order), daemon=True).start()
+        attendant = threading.Thread(target=self._attend, args=(process, order), daemon=True)
+        try:
+            attendant.start()
+        except RuntimeError as error:
+            self._stop_listening()
+            self._undo(process)
+            raise OSError(f"{error}") from error
+
+    def close(self, reason: str) -> None:
+        """End the job because the service ends; it has failed for that reason.
+
+        If that cannot be stored it is not tried for ever: the next service finds the job.
+        """
+        self._closing = True
+        self.stop(JobStatus.FAILED, reason)
 
     def stop(self, status: JobStatus, result: str | None = None) -> None:
         """End the process group: SIGTERM now, SIGKILL after the grace. The first reason counts.
@@ -196,8 +213,8 @@ class ProgramRun:
 
     def _read_report(self) -> None:
         data = self._read(self._report)
-        if self._stopped is not None and self._stopped[0] is JobStatus.FAILED:
-            return  # after a broken frame nothing can be understood any more
+        if self._broken:
+            return  # nothing can be understood any more
         texts: list[str] = []
         try:
             for kind, text in self._frames.feed(data):
@@ -206,6 +223,7 @@ class ProgramRun:
                 elif self._stopped is None:
                     self._finished(kind, text)
         except BrokenReportError as error:
+            self._broken = True
             self.stop(JobStatus.FAILED, str(error))
         if texts:
             self._publish(texts)
@@ -246,7 +264,8 @@ class ProgramRun:
             self._store.log(self.job, self._logged, data)
         except (sqlite3.Error, OSError):
             _log.exception("output of job %s could not be stored and is lost", self.job.id)
-        self._logged += len(data)
+        else:
+            self._logged += len(data)
 
     def _read(self, fd: int) -> bytes:
         try:
@@ -258,25 +277,31 @@ class ProgramRun:
         return data
 
     def _ended(self, returncode: int) -> None:
-        for timer in self._timers:
-            timer.cancel()
         # Not until the end of file: a daemon that left the group may hold the pipes open for ever.
         self._read_report()
         self._read_output()
+        self._stop_listening()
         for fd in (self._report, self._output):
-            self._loop.remove_reader(fd)
             os.close(fd)
         self._store_output()
         self._end(*(self._outcome or self._stopped or (JobStatus.FAILED, _death(returncode))))
 
-    def _end(self, status: JobStatus, result: str | None) -> None:
+    def _stop_listening(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for fd in (self._report, self._output):
+            self._loop.remove_reader(fd)
+
+    def _end(self, status: JobStatus, result: str | None, tries: int = 0) -> None:
         try:
             self._store.end_job(self.job, status, result)
         except (sqlite3.Error, OSError):
             # Its end is not lost as long as we are there: the disk may have room again.
-            _log.exception("the end of job %s could not be stored; trying again", self.job.id)
-            self._loop.call_later(_STORE_DELAY, self._end, status, result)
-            return
+            if tries == 0:
+                _log.exception("the end of job %s could not be stored; trying again", self.job.id)
+            if not self._closing:
+                self._loop.call_later(_STORE_DELAY, self._end, status, result, tries + 1)
+                return
         self._watchers.wake(self.job.id)
         self._on_end(self)
 

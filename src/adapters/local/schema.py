@@ -101,7 +101,8 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...] = 
             migrations[number](connection)
             connection.execute(f"PRAGMA user_version = {number + 1}")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
 

@@ -19,7 +19,6 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import attrs
@@ -105,7 +104,7 @@ async def serve(
         url = f"http://{_reachable(options.host)}:{port}"
 
         def announce() -> None:
-            lock.announce(url, port, version("runtime-core"))
+            lock.announce(url, port)
 
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve([listener]))
@@ -262,7 +261,8 @@ def _stop_with_stdin(stop: asyncio.Event) -> None:
 
 def _say(**what: object) -> None:
     """Write the one line, and close stdout: who waits for the line waits no longer."""
-    os.write(1, json.dumps(what).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):  # who started us may have gone; others come
+        os.write(1, json.dumps(what).encode() + b"\n")
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)

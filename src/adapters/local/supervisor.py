@@ -24,6 +24,9 @@ LOST = (
 STOPPED = "The service was stopped while the job ran, and the program with it. Submit it again."
 """Why a job has failed that ran when its service was asked to end."""
 
+# Seconds after which starting a job is tried again, when the store had failed.
+_RETRY = 2.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,7 @@ class Supervisor:
         self._workers = workers
         self._runs: dict[str, ProgramRun] = {}
         self._closing = False
+        self._retry: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._loop = asyncio.get_running_loop()
@@ -62,7 +66,7 @@ class Supervisor:
                 self._store.end_job(job, JobStatus.FAILED, LOST)
         shutil.rmtree(self._root, ignore_errors=True)
         self._root.mkdir(mode=0o700, exist_ok=True)
-        self._fill()
+        self._fill_or_log()
 
     @property
     def closing(self) -> bool:
@@ -71,8 +75,8 @@ class Supervisor:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job runs; one that waits runs as soon as there is a worker."""
-        return bool(self._runs)
+        """Whether there is an unfinished job."""
+        return bool(self._runs) or self._store.next_queued() is not None
 
     def submitted(self) -> None:
         """Say that a job was added to the store; it starts at once if a worker is free."""
@@ -95,7 +99,7 @@ class Supervisor:
         """End what runs, leave what waits, and return when no process is left."""
         self._closing = True
         for run in self._runs.values():
-            run.stop(JobStatus.FAILED, STOPPED)
+            run.close(STOPPED)
         await self._idle.wait()
         shutil.rmtree(self._root, ignore_errors=True)
 
@@ -107,7 +111,7 @@ class Supervisor:
             run = ProgramRun(job, self._store, self._root / job.id, self.watchers, self._run_ended)
             try:
                 run.start()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 why = f"The program's process could not be started: {error}"
                 self._store.end_job(job, JobStatus.FAILED, why)
                 self.watchers.wake(job.id)
@@ -126,5 +130,8 @@ class Supervisor:
         try:
             self._fill()
         except sqlite3.Error:
-            # A full disk, most likely. The next submission or end of a job tries again.
-            _log.exception("the next job could not be started")
+            # A full disk, most likely, which may have room again.
+            _log.exception("the next job could not be started; trying again")
+            if self._retry is not None:
+                self._retry.cancel()
+            self._retry = self._loop.call_later(_RETRY, self._fill_or_log)
