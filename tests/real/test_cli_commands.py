@@ -249,6 +249,17 @@ def test_a_status_is_one_word(home: Home, asleep: tuple[str, Path]) -> None:
     assert said == {"job": home.cancelled, "state": "cancelled", "position": None}
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", [["jobs"], ["status", "nope"], ["--help"]], ids=" ".join)
+def test_output_that_is_closed_is_not_written(command: list[str], closed: str, home: Home) -> None:
+    script = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *command]
+    env = environment(RUNTIME_CORE_DATA=home.data)
+    ended = subprocess.run(script, env=env, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == (0 if command[0] in ("jobs", "--help") else 2)
+    assert "Traceback" not in ended.stderr
+    assert "Exception" not in ended.stderr
+
+
 # ---- result ------------------------------------------------------------------------------------
 
 

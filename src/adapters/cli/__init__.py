@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: after `--help`, `--version`, and with code 2 if the arguments are wrong.
     """
+    _open_closed_output()
     if "_ARGCOMPLETE" in os.environ:
         complete()
     for stream in (sys.stdout, sys.stderr):
@@ -53,6 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"runtime-core: The output cannot be written: {error.strerror}.\n")
         return Exit.UNUSABLE
     return code
+
+
+def _open_closed_output() -> None:
+    """Python has no object for what was closed before it started, as by ``>&-`` in a shell."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _forget_output() -> None:
