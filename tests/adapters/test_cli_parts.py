@@ -19,13 +19,17 @@ from adapters.cli.inputs import read_inputs
 from adapters.cli.interrupts import Interrupts
 from adapters.cli.json_view import JsonView
 from adapters.cli.options import TOKEN_VARIABLE, duration, size
-from adapters.cli.outcome import CommandError
+from adapters.cli.outcome import CommandError, Exit
 from adapters.cli.place import Place
 from adapters.cli.program import read_program
 from adapters.cli.tagged import AsItCame
 from adapters.cli.text import brief, pairs, printable, progress, standing
-from adapters.cli.times import ago, lasting, sized
+from adapters.cli.times import ago, days, lasting, sized
+from adapters.local.retention import RetentionRule
 
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+OF_A_JOB = ("watch", "status", "result", "logs", "cancel")
+NEEDED = {"run": ["p.py"], "completion": ["bash"]} | {name: ["j1"] for name in OF_A_JOB}
 MAIN = "def main(backend, user_messenger):\n    pass\n"
 
 
@@ -164,6 +168,33 @@ def test_the_help_fits_a_small_terminal(
     said = capsys.readouterr().out
     assert COMMANDS[command].ABOUT in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_the_help_says_what_a_service_keeps_by_itself(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    rule = RetentionRule()
+    assert f"(default: {days(rule.keep_seconds)})" in said
+    assert f"(default: {sized(rule.keep_bytes).replace('GB', 'GiB')})" in said
+
+
+def test_the_readme_says_which_commands_are_for_this_machine_alone() -> None:
+    (named,) = re.findall(r"All but (.*?), which", README)
+    alone = set(re.findall(r"`(\w+)`", named))
+    assert alone <= set(COMMANDS)
+    for command in COMMANDS:
+        place = parse([command, *NEEDED.get(command, [])])
+        takes_url = "url" in place and command != "prune"  # which only says why not
+        assert takes_url is (command not in alone)
+
+
+def test_the_readme_says_every_exit_code() -> None:
+    (said,) = re.findall(r"They exit with (.*?)\.\n", README, re.DOTALL)
+    assert [int(code) for code in re.findall(r"\d+", said)] == sorted(Exit)
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,13 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--keep-days",
         type=_days,
         metavar="DAYS",
-        help="how long jobs are kept after their end",
+        help="how long jobs are kept after their end (default: 30 days)",
     )
     parser.add_argument(
         "--keep-size",
         type=size,
         metavar="SIZE",
-        help="how much is kept of all jobs together: 500M, 2G",
+        help="how much is kept of all jobs together: 500M, 2G (default: 10 GiB)",
     )
     parser.add_argument(
         "--token",
