@@ -83,8 +83,9 @@ async def serve(
 
     Raises:
         TakenError: if another service has the data directory.
-        ServiceError: if the directory or the store in it cannot be used.
-        OSError: if it cannot listen where it should.
+        ServiceError: if the directory or the store in it cannot be used, or it cannot listen where
+            it should.
+        OSError, sqlite3.Error: if the directory cannot be written to, or the store is broken.
     """
     make_private(options.data)
     lock = ServiceLock.take(options.data)
@@ -92,7 +93,13 @@ async def serve(
         raise TakenError
     with lock, Store.open(options.data) as store:
         token = keep_token(options.data, options.token)
-        listener = _listen(options.host, options.port, lock.port)
+        try:
+            listener = _listen(options.host, options.port, lock.port)
+        except OSError as error:
+            raise ServiceError(
+                f"{options.host} port {options.port} cannot be listened at: "
+                f"{error.strerror or error}."
+            ) from error
         supervisor = Supervisor(store, options.data, options.workers)
         retention = Retention(store, supervisor.watchers, options.rule)
         supervisor.open()
@@ -283,11 +290,18 @@ async def _main(options: ServiceOptions, *, lifeline: bool) -> int:
     return 0
 
 
+def usable_cores() -> int:
+    """Give how many cores this process may use: how many jobs run at a time by default."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the service; give the exit code."""
     parser = argparse.ArgumentParser(prog="adapters.local.server", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--idle", type=float)
     parser.add_argument("--lifeline", action="store_true")
     options = parser.parse_args(arguments)
