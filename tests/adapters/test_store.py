@@ -209,7 +209,6 @@ def test_jobs_are_found_by_tags_backends_and_times(store: Store) -> None:
         "SELECT * FROM jobs WHERE ended IS NULL AND program = 'x' ORDER BY key DESC LIMIT 30",
         "SELECT count(*) FROM jobs WHERE ended IS NULL AND program = 'x'",
         "SELECT ended, size FROM jobs WHERE ended IS NOT NULL ORDER BY ended",
-        "SELECT max(number) FROM texts WHERE job = 1 AND kind = 2",
     ],
     ids=[
         "id",
@@ -219,7 +218,6 @@ def test_jobs_are_found_by_tags_backends_and_times(store: Store) -> None:
         "unfinished-of-program",
         "count-of-program",
         "ended",
-        "count-texts",
     ],
 )
 def test_what_is_asked_often_needs_no_scan_of_the_rows_and_no_sorting(

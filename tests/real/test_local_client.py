@@ -357,3 +357,10 @@ def test_a_damaged_lock_file_is_no_service(data: Path, text: str) -> None:
     assert find_service(data) is None
     with opened(data) as service:
         assert service.jobs() == []
+
+
+def test_a_directory_where_the_log_should_be_is_said_in_a_sentence(data: Path) -> None:
+    make_private(data)
+    (data / "service.log").mkdir()
+    with pytest.raises(ServiceError, match=r"cannot be started in .*: .*Is a directory"):
+        opened(data)

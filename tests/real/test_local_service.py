@@ -19,6 +19,7 @@ import pytest
 import urllib3
 from wsclient import RejectedError, WebSocketClient
 
+from adapters import RuntimeService
 from adapters.local.process import LocalServiceProcess
 from adapters.local.texts import INLINE_BYTES
 from runtime_core.errors import ServiceError
@@ -784,3 +785,13 @@ def test_a_steady_publisher_may_publish_more_than_one_message_may_hold(client: C
         """
     )
     assert client.ended(job) == ("Completed", "null")
+
+
+def test_a_list_of_jobs_with_large_inputs_comes_in_parts(client: Client) -> None:
+    program = client.upload("def main(backend, user_messenger, **inputs): pass")
+    jobs = [client.submit(program, x="y" * 9_000_000) for _ in range(3)]
+    page = client.call("GET", f"/jobs?program={program}").json()
+    assert page["count"] == 3
+    assert [job["id"] for job in page["jobs"]] == [jobs[2], jobs[1]]
+    with RuntimeService(client.service.url, client.service.access_token) as service:
+        assert [job.job_id() for job in service.jobs(program_id=program)] == jobs[::-1]

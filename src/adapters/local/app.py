@@ -13,7 +13,7 @@ import base64
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -47,6 +47,9 @@ from adapters.local.retention import Retention
 from adapters.local.store import DuplicateError, Store
 from adapters.local.streams import send_stream
 from adapters.local.supervisor import Supervisor
+
+MAX_PAGE_BYTES = 16 * 1024 * 1024
+"""How long a page may get, with the inputs of its jobs, before the rest is left to the next one."""
 
 _log = logging.getLogger(__name__)
 
@@ -151,9 +154,19 @@ class _Calls(JobCalls):
         pending, program = pending_filter(request), request.query_params.get("program")
         limit, offset = page_of(request)
         jobs = self._store.jobs(pending, program, limit, offset)
-        page = ", ".join([self._job_text(job) for job in jobs])
+        page = ", ".join(self._texts_of_page(jobs))
         count = self._store.count_jobs(pending, program)
         return json_response(f'{{"jobs": [{page}], "count": {count}}}')
+
+    def _texts_of_page(self, jobs: Iterable[Job]) -> Iterator[str]:
+        """Give the texts of jobs, of at least one, and not many more bytes than a page may have."""
+        length = 0
+        for job in jobs:
+            text = self._job_text(job)
+            yield text
+            length += len(text)
+            if length > MAX_PAGE_BYTES:
+                return
 
     async def create_job(self, request: Request) -> Response:
         body = await read_object(request)

@@ -72,6 +72,10 @@ def find_or_start(
             except _KilledError:
                 if starts >= _STARTS:
                     raise
+            except OSError as error:
+                raise ServiceError(
+                    f"The local service cannot be started in {directory}: {error}."
+                ) from error
         else:
             # It is about to listen, or about to end.
             time.sleep(_POLL)

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import socket
+import sqlite3
 import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 from adapters.local.daemon import require_extra
 from adapters.local.directory import TOKEN, data_directory
@@ -56,7 +58,13 @@ def serve_in_foreground(
             be listened at, or the extra `local` is not installed.
     """
     require_extra()
-    from adapters.local.server import ServiceOptions, TakenError, serve, stop_on_signals
+    from adapters.local.server import (
+        ServiceOptions,
+        TakenError,
+        serve,
+        stop_on_signals,
+        usable_cores,
+    )
 
     if workers is not None and workers < 1:
         raise UsageError("The number of workers must be 1 or more.")
@@ -66,7 +74,7 @@ def serve_in_foreground(
     rule = RetentionRule()
     options = ServiceOptions(
         data_directory(data),
-        workers or os.cpu_count() or 1,
+        workers or usable_cores(),
         host=host,
         port=port,
         token=token,
@@ -83,9 +91,8 @@ def serve_in_foreground(
             f"Everything is kept in {options.data}; the access token is in {options.data / TOKEN}.",
             "Ctrl-C ends it: what runs is ended, what waits runs at the next start.",
         ]
-        sys.stderr.write("\n".join(lines) + "\n")
-        if not is_loopback(host):
-            sys.stderr.write(_MEANING.format(host=host))
+        meaning = "" if is_loopback(host) else _MEANING.format(host=host)
+        _say("\n".join(lines) + "\n" + meaning)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -97,12 +104,14 @@ def serve_in_foreground(
         asyncio.run(run())
     except TakenError:
         other = find_service(options.data)
-        who = "" if other is None else f": process {other.pid}, at {other.url}"
+        who = "" if other is None else f": process {other.pid}"
+        if other is not None and other.url is not None:
+            who += f", at {other.url}"
         raise ServiceError(
             f"A service runs in {options.data} already{who}. End it, or use another --data."
         ) from None
-    except OSError as error:
-        raise ServiceError(f"{host} port {port} cannot be listened at: {error}.") from error
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(options.data, error) from error
     return 0
 
 
@@ -112,6 +121,26 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _say(text: str) -> None:
+    """Write to stderr; if who read it has gone, the service goes on all the same."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        # What is left in the buffer, and what is logged later, goes into nothing.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stderr.fileno())
+        os.close(null)
+
+
+def _unusable(directory: Path, error: OSError | sqlite3.Error) -> ServiceError:
+    why = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f": {os.fsdecode(error.filename)}"
+        why = f"{error.strerror}{where}"
+    return ServiceError(f"The data directory {directory} cannot be used: {why}.")
 
 
 def _check_token(host: str, token: str | None) -> None:

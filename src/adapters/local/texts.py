@@ -69,13 +69,6 @@ class Texts:
         for number, data in rows:
             yield number, self._path(job, kind, number) if data is None else data
 
-    def count(self, job: Job, kind: Kind) -> int:
-        """Give how many texts of a kind there are, where they are numbered from 0 on."""
-        (last,) = self._connection.execute(
-            "SELECT max(number) FROM texts WHERE job = ? AND kind = ?", (job.key, kind)
-        ).fetchone()
-        return 0 if last is None else last + 1
-
     def extent(self, job: Job, kind: Kind) -> tuple[int, int]:
         """Give where the first text that is kept begins, and where the last one ends, in bytes."""
         first = self._connection.execute(
