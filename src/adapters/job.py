@@ -188,13 +188,16 @@ class RuntimeJob(Closing):
             TransportError: if the service cannot be asked.
             UnknownStatusError: if it says a word that nobody knows.
         """
+        return self._asked_state()
+
+    def _asked_state(self) -> JobState:
         if not self._machine.state.is_final:
             self._driver.wait(lambda number: WaitStarted(number, Need.STATUS), None)
         return self._machine.state
 
     def in_final_state(self) -> bool:
         """Ask the service whether the job has ended. Raises what `status` does."""
-        return self.status().is_final
+        return self._asked_state().is_final
 
     def queue_position(self) -> int | None:
         """Ask the service which of the queued jobs this is: 1 is the next to run.
@@ -364,7 +367,7 @@ class RuntimeJob(Closing):
             TransportError: if the service cannot be asked.
             UnknownStatusError: if it says a word that nobody knows.
         """
-        return self._failure_reason() if self.status() is JobState.ERROR else None
+        return self._failure_reason() if self._asked_state() is JobState.ERROR else None
 
     @property
     def reason(self) -> str | None:
@@ -377,7 +380,7 @@ class RuntimeJob(Closing):
 
         Asks, and raises, as `error_message` does.
         """
-        if self.status() is not JobState.ERROR:
+        if self._asked_state() is not JobState.ERROR:
             return None
         failure = self._failure()
         return None if failure is None else failure.reason_code

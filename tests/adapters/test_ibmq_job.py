@@ -308,6 +308,14 @@ def test_error_message_is_in_the_originals_words() -> None:
     assert told.startswith("Job j1 ran longer than maximum execution time. Job was cancelled:\n")
 
 
+def test_the_reason_and_its_code_are_the_services() -> None:
+    job, *_ = made("FAILED", result="boom")
+    assert (job.reason, job.reason_code) == ("boom", None)
+    late, *_ = made("CANCELLED - RAN TOO LONG")
+    assert late.reason_code == "RAN_TOO_LONG"
+    assert made("COMPLETED")[0].reason_code is None
+
+
 # ---- cancelling --------------------------------------------------------------------------------
 
 
@@ -509,7 +517,7 @@ def test_no_logs_are_an_empty_text() -> None:
 
 
 def test_logs_need_a_client_that_has_them() -> None:
-    client = SimpleNamespace(job_get=None, job_results=None, job_cancel=None)
+    client: Any = SimpleNamespace(job_get=None, job_results=None, job_cancel=None)
     job = RuntimeJob("b", client, None, "j1", "p", reactor=FakeReactor())
     with pytest.raises(IBMQInputValueError, match="has no job_logs"):
         job.logs()

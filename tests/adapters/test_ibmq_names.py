@@ -33,7 +33,7 @@ from adapters.ibmq import (
 )
 from adapters.ibmq.errors import as_original, translating
 from runtime_core import errors
-from runtime_core.errors import OptionsError, RuntimeCoreError
+from runtime_core.errors import RuntimeCoreError
 from runtime_core.states import JobState
 
 NAMES = """
@@ -276,8 +276,8 @@ def test_options_that_are_right() -> None:
     for other in (options, given, run_options.RunOptions(**given), SimpleNamespace(**given)):
         assert RuntimeOptions.of(other) == options
     assert RuntimeOptions.of(options) is not options
-    with pytest.raises(OptionsError):
-        RuntimeOptions.of({"nonsense": 1})
+    with pytest.raises(IBMQInputValueError, match="unknown options job_tags"):
+        RuntimeOptions.of({"backend_name": "b", "job_tags": []})
 
 
 def test_a_parameter_that_is_missing_is_an_input_value_error() -> None:

@@ -132,7 +132,7 @@ class RuntimeJob(OurJob):
     @translating
     def in_final_state(self) -> bool:
         """Ask the service whether the job has ended. Raises what `status` does."""
-        return super().status().is_final
+        return super().in_final_state()
 
     @translating
     def error_message(self) -> str | None:
@@ -141,11 +141,14 @@ class RuntimeJob(OurJob):
         Raises:
             IBMQError: if the service cannot be asked, or says a word that nobody knows.
         """
-        if super().status() is not JobState.ERROR:
+        if self._asked_state() is not JobState.ERROR:
             return None
-        reason = super()._failure_reason()
-        failure = self._machine.failure
-        return failure_text(self._job_id, reason, None if failure is None else failure.reason_code)
+        return failure_text(self._job_id, super().error_message(), self.reason_code)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the job failed, in its service's words; see `error_message` for the original's."""
+        return translating(super().error_message)()
 
     @translating
     def wait_for_final_state(self, timeout: float | None = None, wait: float = 5) -> None:

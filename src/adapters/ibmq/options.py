@@ -48,23 +48,16 @@ class RuntimeOptions:
         """Make options of a dict, or of an object with these attributes.
 
         Raises:
-            OptionsError: if there is one that nobody knows, or a value that is no text.
+            IBMQInputValueError: if there is one that nobody knows.
         """
-        if isinstance(options, cls):
-            return attrs.evolve(options)
-        known = RunOptions.of({} if options is None else _without_level(options))
-        level = _level(options)
-        return cls(known.backend_name, known.image, level)
-
-
-def _without_level(options: Any) -> Any:
-    # Its own check comes later, in words of the original.
-    if isinstance(options, Mapping):
-        return {key: value for key, value in options.items() if key != "log_level"}
-    return {key: getattr(options, key, None) for key in ("backend_name", "image")}
-
-
-def _level(options: Any) -> Any:
-    if isinstance(options, Mapping):
-        return options.get("log_level")
-    return getattr(options, "log_level", None)
+        names = [field.name for field in attrs.fields(cls)]
+        if options is None:
+            return cls()
+        if not isinstance(options, Mapping):
+            return cls(**{name: getattr(options, name, None) for name in names})
+        unknown = sorted(map(str, options.keys() - set(names)))
+        if unknown:
+            raise IBMQInputValueError(
+                f"unknown options {', '.join(unknown)}: there are {', '.join(names)}"
+            )
+        return cls(**options)
