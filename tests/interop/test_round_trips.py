@@ -269,7 +269,7 @@ GATES = st.one_of(
         st.lists(ANGLES, min_size=1, max_size=1),
         st.integers(0, 2).map(lambda q: [q]),
     ),
-).map(list)
+).map(lambda gate: [*gate])
 
 
 def named(names: list[str]) -> tuple[list[str], float]:
