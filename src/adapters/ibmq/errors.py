@@ -10,7 +10,7 @@
         ├── RuntimeJobNotFound               RuntimeJobNotFoundError
         ├── RuntimeJobFailureError           RuntimeJobFailureError
         └── RuntimeInvalidStateError         RuntimeInvalidStateError
-    JobTimeoutError                          ours itself; no IBMQError in the original either
+    JobTimeoutError                          JobTimeoutError; no IBMQError in the original either
 
 What is raised is made of ours at the border of `adapters.ibmq`. `except` looks at the real classes
 of an error, so where the program has loaded Qiskit, what is raised has Qiskit's `QiskitError` (or
@@ -31,14 +31,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class IBMQError(RuntimeCoreError):
-    """The base of all errors of the original."""
+class _HasMessage:
+    """Has the `message` that Qiskit's errors have."""
 
     def __getattr__(self, name: str) -> Any:
-        # Qiskit's errors have it; some of ours have a field of this name.
+        # Some of ours have a field of this name.
         if name == "message":
             return str(self)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class IBMQError(_HasMessage, RuntimeCoreError):
+    """The base of all errors of the original."""
 
     # Before Qiskit's, which puts the text in quotes.
     __str__ = Exception.__str__
@@ -80,8 +84,8 @@ class VisibilityProgramNotFound(RuntimeProgramNotFound, RuntimeJobNotFound):
     """There is no program whose visibility could be set: the original says "job" here."""
 
 
-JobTimeoutError = errors.JobTimeoutError
-"""The answer did not come in time; where Qiskit is loaded, its `JobTimeoutError` as well."""
+class JobTimeoutError(_HasMessage, errors.JobTimeoutError):
+    """The answer did not come in time; where Qiskit is loaded, its `JobTimeoutError` as well."""
 
 
 class RuntimeInvalidStateError(errors.RuntimeInvalidStateError, QiskitRuntimeError):
@@ -107,7 +111,7 @@ def failure_text(job_id: str, reason: str | None, reason_code: int | str | None)
 
 
 _COUNTERPARTS: Final[dict[type[RuntimeCoreError], type[RuntimeCoreError]]] = {
-    JobTimeoutError: JobTimeoutError,
+    errors.JobTimeoutError: JobTimeoutError,
     errors.RuntimeJobFailureError: RuntimeJobFailureError,
     errors.RuntimeJobCancelledError: QiskitRuntimeError,
     errors.RuntimeInvalidStateError: RuntimeInvalidStateError,
@@ -148,7 +152,7 @@ def translating(call: Callable[P, T]) -> Callable[P, T]:
 
 
 def _qiskits(error: RuntimeCoreError) -> type[Exception] | None:
-    is_timeout = isinstance(error, JobTimeoutError)
+    is_timeout = isinstance(error, errors.JobTimeoutError)
     module = sys.modules.get("qiskit.providers.exceptions" if is_timeout else "qiskit.exceptions")
     found = getattr(module, "JobTimeoutError" if is_timeout else "QiskitError", None)
     return found if isinstance(found, type) and issubclass(found, Exception) else None
