@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from conditions import PATIENCE
 from own_service import OwnService, own_service
 
 from adapters import RuntimeService
 from adapters.backend import RuntimeBackend
+from adapters.http.session import Request
 from adapters.local.records import Program
 from adapters.local.store import DuplicateError, Store
 from adapters.run_options import RunOptions
@@ -363,3 +368,74 @@ def test_a_wrong_token_is_not_authorised(service: OwnService) -> None:
                 call()
             assert caught.value.status_code == 401
             assert "not-the-token" not in str(caught.value)
+
+
+# ---- on the wire -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encode", [bytes, base64.b64encode], ids=["raw", "base64"])
+def test_a_source_is_put_as_it_is_or_in_base64(service: OwnService, encode: Any) -> None:
+    program_id = upload(service)
+    path = f"/programs/{program_id}/data"
+    body = encode(OTHER.encode())
+    answer = service._client._send(Request("PUT", path, body, "application/octet-stream"))
+    assert answer.status == 204
+    assert service.program(program_id).source == OTHER.encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "body", "status"),
+    [
+        ("PUT", "/data", b"", 400),
+        ("PATCH", "", b"[]", 400),
+        ("PATCH", "", b'{"name": ""}', 400),
+        ("PATCH", "", b'{"name": 3}', 400),
+        ("PATCH", "", b'{"cost": 0}', 400),
+        ("PATCH", "", b'{"spec": []}', 400),
+        ("PATCH", "", b'{"description": 3}', 400),
+        ("POST", "/public", b"", 405),
+    ],
+)
+def test_changes_that_cannot_be_are_refused_and_change_nothing(
+    service: OwnService, method: str, part: str, body: bytes, status: int
+) -> None:
+    program = service.program(upload(service, spec=SPEC))
+    before = program.document
+    with pytest.raises(TransportError) as caught:
+        service._client._send(Request(method, f"/programs/{program.program_id}{part}", body))
+    assert caught.value.status_code == status
+    program.refresh()
+    assert attrs.evolve(program.document, data="") == attrs.evolve(before, data="")
+
+
+def test_a_job_keeps_the_account_that_it_is_submitted_for(service: OwnService) -> None:
+    program_id = upload(service)
+    answer = service._client.program_run(
+        program_id, hub="a-hub", group="a-group", project="a-project"
+    )
+    job_id = answer["id"]
+    document = service.job(job_id).document
+    assert (document.hub, document.group, document.project) == ("a-hub", "a-group", "a-project")
+
+
+def test_an_upload_that_was_not_heard_of_is_not_a_duplicate(tmp_path: Path) -> None:
+    body = {
+        "data": base64.b64encode(ECHO.encode()).decode(),
+        "cost": 5,
+        "description": "",
+        "is_public": False,
+    }
+    with RuntimeService.local(data=tmp_path / "data", workers=1) as local:
+        client = local._client
+        sent: dict[str, Any] = {}
+        for name in ("plain", "with spaces"):
+            sent["id"] = client.program_create(name, ECHO, max_execution_time=5)["id"]
+            again = Request("POST", "/programs", json.dumps(body | {"name": name}).encode())
+            answer = client._own_effect(again, 409)
+            assert answer is not None
+            assert json.loads(answer.body) == sent
+            changed = json.dumps(body | {"name": name, "cost": 6}).encode()
+            assert client._own_effect(Request("POST", "/programs", changed), 409) is None
+        slash = json.dumps(body | {"name": "a/b"}).encode()
+        assert client._own_effect(Request("POST", "/programs", slash), 409) is None
+        os.kill(local.pid, signal.SIGTERM)
