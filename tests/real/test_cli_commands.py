@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +19,9 @@ from cli_runs import COMMAND, COUNT, FAIL, SLEEP, STUBBORN, call, environment, r
 from conditions import eventually
 
 from adapters import RuntimeService
-from adapters.local.lock import find_service
+from adapters.local.lock import ServiceLock, find_service
 from adapters.local.process import LocalServiceProcess
+from adapters.local.store import DATABASE, Store
 
 PRINTS = """
 import time
@@ -412,6 +416,55 @@ def test_a_service_in_the_foreground_is_found_and_ends_with_ctrl_c(tmp_path: Pat
     assert process.returncode in (0, 130)
     assert "Traceback" not in err
     assert find_service(data) is None
+
+
+def test_a_service_that_starts_or_ends_has_no_address(tmp_path: Path) -> None:
+    with ServiceLock.take(tmp_path) or pytest.fail("the lock is not to be had"):
+        ended = call("serve", "--data", tmp_path)
+    said = (
+        f"runtime-core: A service runs in {tmp_path} already: process {os.getpid()}. "
+        "End it, or use another --data.\n"
+    )
+    assert told(ended) == (2, "", said)
+
+
+def test_an_address_that_is_taken_gets_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = call("serve", "--data", tmp_path / "data", "--port", str(port))
+    said = f"127.0.0.1 port {port} cannot be listened at: Address already in use."
+    assert told(ended) == (2, "", f"runtime-core: {said}\n")
+
+
+def test_a_directory_that_is_not_usable_is_not_taken_for_the_address(tmp_path: Path) -> None:
+    (tmp_path / "service.lock").mkdir()
+    said = f"The data directory {tmp_path} cannot be used: Is a directory: {tmp_path}/service.lock."
+    assert told(call("serve", "--data", tmp_path)) == (2, "", f"runtime-core: {said}\n")
+
+
+def test_a_store_that_is_broken_gets_a_sentence(tmp_path: Path) -> None:
+    with Store.open(tmp_path):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as store:
+        store.execute("DROP TABLE jobs")
+    code, out, err = told(call("serve", "--data", tmp_path))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"runtime-core: The data directory {tmp_path} cannot be used: no such t")
+
+
+def test_a_service_does_not_need_who_reads_what_it_says(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [*COMMAND, "serve", "--data", str(tmp_path), "--workers", "1"]
+    process = subprocess.Popen(command, stdout=write, stderr=write, env=environment())
+    os.close(write)
+    try:
+        assert eventually(lambda: (found := find_service(tmp_path)) is not None and bool(found.url))
+        assert call("jobs", "--data", tmp_path).returncode == 0
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(15)
+    assert code == 0
 
 
 def test_other_machines_need_a_token_that_was_chosen(tmp_path: Path) -> None:
