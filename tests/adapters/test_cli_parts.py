@@ -7,6 +7,7 @@ import json
 import math
 import re
 import signal
+from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from adapters.cli import main
 from adapters.cli.arguments import COMMANDS, parse
 from adapters.cli.inputs import read_inputs
 from adapters.cli.interrupts import Interrupts
+from adapters.cli.job_ids import complete_job_ids
 from adapters.cli.json_view import JsonView
 from adapters.cli.options import TOKEN_VARIABLE, duration, size
 from adapters.cli.outcome import CommandError, Exit
@@ -25,7 +27,9 @@ from adapters.cli.program import read_program
 from adapters.cli.tagged import AsItCame
 from adapters.cli.text import brief, pairs, printable, progress, standing
 from adapters.cli.times import ago, days, lasting, sized
+from adapters.local.records import Job, Program
 from adapters.local.retention import RetentionRule
+from adapters.local.store import Store
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 OF_A_JOB = ("watch", "status", "result", "logs", "cancel")
@@ -260,6 +264,20 @@ def test_a_programs_name_changes_with_its_content_only(tmp_path: Path) -> None:
     assert read_program(str(first), 60).name == f"{name}-60s"  # its longest time is its own
     first.write_text(MAIN + "\n")
     assert read_program(str(first)).name != name
+
+
+def test_an_old_job_is_completed_by_the_beginning_of_its_id(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        program = store.add_program(Program("p", 5), b"")
+        for job_id in ["old%_", *(f"new{number}" for number in range(30))]:
+            store.add_job(Job("p", program.source, 5, id=job_id), "{}")
+    given = Namespace(data=tmp_path)
+    assert complete_job_ids("old", given) == {"old%_": "p, queued"}
+    assert complete_job_ids("old%_", given) == {"old%_": "p, queued"}
+    assert complete_job_ids("%", given) == complete_job_ids("OLD", given) == {}
+    newest = [f"new{number}" for number in range(29, 9, -1)]
+    assert list(complete_job_ids("", given)) == newest
+    assert list(complete_job_ids("new2", given)) == [*newest[:10], "new2"]
 
 
 def test_ctrl_c_is_heard_by_who_asks() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 
-_NEWEST = "SELECT id, program, status FROM jobs ORDER BY key DESC LIMIT 20"
+_NEWEST = """
+SELECT id, program, status FROM jobs WHERE substr(id, 1, length(:prefix)) = :prefix
+ORDER BY key DESC LIMIT 20
+"""
 
 
 def complete_job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) -> dict[str, str]:
-    """Give the newest jobs in the store of this machine, each with what it is.
+    """Give the newest jobs of that prefix in the store of this machine, each with what it is.
 
     It reads the file of the store. Whatever goes wrong, the shell completes nothing: there is no
     place on a half-written line for a sentence.
@@ -27,11 +30,7 @@ def complete_job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) 
         # as_uri quotes what would be a parameter.
         store = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.2)
         with contextlib.closing(store):
-            rows = store.execute(_NEWEST).fetchall()
+            rows = store.execute(_NEWEST, {"prefix": prefix}).fetchall()
     except Exception:
         return {}
-    return {
-        job: f"{program}, {status_word(status)}"
-        for job, program, status in rows
-        if job.startswith(prefix)
-    }
+    return {job: f"{program}, {status_word(status)}" for job, program, status in rows}
