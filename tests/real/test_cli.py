@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +32,9 @@ from conditions import eventually
 
 from adapters import RuntimeJob, RuntimeService
 from adapters.cli.place import Place
-from adapters.local.lock import find_service
+from adapters.local.daemon import START_TIMEOUT
+from adapters.local.directory import make_private
+from adapters.local.lock import ServiceLock, find_service
 from adapters.local.process import LocalServiceProcess
 from runtime_core.states import JobState
 
@@ -345,6 +348,47 @@ def test_at_the_timeout_the_job_goes_on(
         f"    runtime-core watch {job} --data {home.data}\n"
     )
     assert_runs(known, job)
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Iterator[Path]:
+    """The data directory of a service that is about to come up, and does not."""
+    data = tmp_path / "data"
+    make_private(data)
+    with ServiceLock.take(data) or pytest.fail("the lock is not to be had"):
+        yield data
+
+
+@pytest.mark.parametrize("command", ["run", "watch"])
+def test_the_timeout_bounds_the_start_of_the_service(
+    command: str, starting: Path, write: Write
+) -> None:
+    begun = time.monotonic()
+    what = write(COUNT) if command == "run" else "j1"
+    ended = cli(command, what, "--data", starting, "--timeout", "0.5")
+    assert time.monotonic() - begun < START_TIMEOUT / 2
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert ended.stderr.startswith("runtime-core: timeout after 0.5 s")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_ctrl_c_is_heard_while_the_service_starts(starting: Path, write: Write) -> None:
+    # Before it looks for the service it may be too early to be heard.
+    script = (
+        "import sys, adapters.cli, adapters.local.daemon as d\n"
+        "find = d.find_service\n"
+        "d.find_service = lambda *a: (print('waits', flush=True), find(*a))[1]\n"
+        "sys.exit(adapters.cli.main())"
+    )
+    command = [COMMAND[0], "-c", script, "run", write(COUNT), "--data", str(starting)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    read_until(process, "waits")
+    interrupt(process, 2)
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert err.startswith("runtime-core: interrupted: the job was not confirmed yet")
 
 
 @pytest.mark.parametrize("where", ["on this machine", "somewhere else"])

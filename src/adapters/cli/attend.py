@@ -7,6 +7,7 @@ import math
 import queue
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from enum import Enum
 from typing import assert_never
 
@@ -82,9 +83,14 @@ def attend(options: argparse.Namespace, errand: Errand) -> Exit:
         try:
             begin = errand.prepare()
             view.begin(errand.beginning)
-            with place.open(may_be_new=errand.event == "submitted") as service:
-                decoder = AsTagged if options.json else None
-                follower = Follower(lambda: begin(service), decoder)
+            with ExitStack() as held:
+
+                def begun() -> RuntimeJob:
+                    # On the follower's thread: a service may take half a minute to start.
+                    opening = place.open(may_be_new=errand.event == "submitted")
+                    return begin(held.enter_context(opening))
+
+                follower = Follower(begun, AsTagged if options.json else None)
                 with Interrupts() as interrupts, follower:
                     attendance = _Attendance(place, view, follower, interrupts, errand.event)
                     if options.timeout is not None:

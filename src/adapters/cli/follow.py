@@ -91,7 +91,8 @@ class Follower:
     are daemons, and may be left behind at any time.
 
     Args:
-        begin: submits or finds the job; called on a thread of the follower.
+        begin: finds or starts the service, and submits or finds the job; called on a thread of the
+            follower.
         decoder: decodes results and interim results; None for what the service has registered.
     """
 
