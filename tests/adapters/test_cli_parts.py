@@ -23,11 +23,11 @@ from adapters.cli.json_view import JsonView
 from adapters.cli.options import TOKEN_VARIABLE, duration, size
 from adapters.cli.outcome import CommandError, Exit
 from adapters.cli.place import Place
-from adapters.cli.program import read_program
+from adapters.cli.program import Program, check_program
 from adapters.cli.tagged import AsItCame
 from adapters.cli.text import brief, pairs, printable, progress, standing
 from adapters.cli.times import ago, days, lasting, sized
-from adapters.local.records import Job, Program
+from adapters.local import records
 from adapters.local.retention import RetentionRule
 from adapters.local.store import Store
 
@@ -221,7 +221,7 @@ def test_what_is_no_program_gets_a_sentence(
     if source is not None:
         file.write_bytes(source.encode() if isinstance(source, str) else source)
     with pytest.raises(CommandError, match=says):
-        read_program(str(file))
+        check_program(str(file))
     assert main(["run", str(file)]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("runtime-core: ")
@@ -231,7 +231,7 @@ def test_what_is_no_program_gets_a_sentence(
 
 def test_a_folder_without_main_is_no_program(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="has no main module: put a file"):
-        read_program(str(tmp_path))
+        check_program(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -249,28 +249,14 @@ def test_a_folder_without_main_is_no_program(tmp_path: Path) -> None:
 def test_main_may_come_from_anywhere_at_the_top_level(source: str, tmp_path: Path) -> None:
     file = tmp_path / "p.py"
     file.write_text(source)
-    assert read_program(str(file)).source == file.read_bytes()
-
-
-def test_a_programs_name_changes_with_its_content_only(tmp_path: Path) -> None:
-    first, second = tmp_path / "ground état.v2.py", tmp_path / ("é" * 50 + ".py")
-    first.write_text(MAIN)
-    second.write_text(MAIN)
-    name = read_program(str(first)).name
-    assert re.fullmatch(r"ground-tat-v2-[0-9a-f]{12}", name)
-    assert len(name) <= 64
-    assert name == read_program(str(first)).name
-    assert read_program(str(second)).name.startswith("program-")
-    assert read_program(str(first), 60).name == f"{name}-60s"  # its longest time is its own
-    first.write_text(MAIN + "\n")
-    assert read_program(str(first)).name != name
+    assert check_program(str(file)) == Program(str(file))
 
 
 def test_an_old_job_is_completed_by_the_beginning_of_its_id(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
-        program = store.add_program(Program("p", 5), b"")
+        program = store.add_program(records.Program("p", 5), b"")
         for job_id in ["old%_", *(f"new{number}" for number in range(30))]:
-            store.add_job(Job("p", program.source, 5, id=job_id), "{}")
+            store.add_job(records.Job("p", program.source, 5, id=job_id), "{}")
     given = Namespace(data=tmp_path)
     assert complete_job_ids("old", given) == {"old%_": "p, queued"}
     assert complete_job_ids("old%_", given) == {"old%_": "p, queued"}

@@ -510,6 +510,25 @@ def test_a_program_that_is_there_already_is_run_again(
         assert ended.stdout.endswith("{'n': 3, 'text': None}\n")
 
 
+def test_a_program_is_the_one_that_the_service_makes_of_it(
+    home: LocalServiceProcess, known: RuntimeService, write: Write
+) -> None:
+    facts: dict[str, object] = {"description": "uploaded by runtime-core run"}
+
+    def of_a_run(*options: str) -> str:
+        said = call("run", file, "--data", home.data, "--detach", "--json", *options).stdout
+        return str(json.loads(said)["program"])
+
+    file = write(COUNT)
+    usual, short = of_a_run(), of_a_run("--max-time", "60")
+    assert known.upload_program(file, facts) == usual == of_a_run()
+    assert known.upload_program(file, facts | {"max_execution_time": 60}) == short
+    assert re.fullmatch(r"prog-[0-9a-f]{12}", short)
+    write(FAIL)
+    assert len({usual, short, of_a_run()}) == 3
+    assert known.program(short).max_execution_time == 60
+
+
 def test_a_job_that_somebody_else_cancels(
     home: LocalServiceProcess, known: RuntimeService, write: Write
 ) -> None:

@@ -67,11 +67,11 @@ def run(options: argparse.Namespace) -> Exit:
 
 
 def _submission(options: argparse.Namespace) -> Callable[[RuntimeService], RuntimeJob]:
-    """Read everything that is submitted, and give what does it."""
+    """Check everything that is submitted, and give what does it."""
     from adapters.cli.inputs import read_inputs
-    from adapters.cli.program import read_program
+    from adapters.cli.program import check_program
 
-    program = read_program(options.program, options.max_time)
+    program = check_program(options.program, options.max_time)
     inputs = read_inputs(options.input)
     return lambda service: service.run(program.upload(service), inputs=inputs)
 
