@@ -186,7 +186,7 @@ class LocalClient(RuntimeClient):
         leave locked.
         """
         if self._found.service.process == process:
-            service = self._successor(process)
+            service = None if self._closed else self._successor(process)
             if service is None:
                 return False
             self._follow(service)
