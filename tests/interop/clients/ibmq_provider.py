@@ -212,6 +212,13 @@ def check_required_metadata_are_required() -> None:
     refused(lambda: _upload(ECHO, description=""), IBMQInputValueError)
 
 
+def check_a_name_may_have_spaces() -> None:
+    name = f"A program, by me (élève) {uuid.uuid4().hex[:6]}"
+    program_id = _upload(ECHO, name=name)
+    assert SERVICE.program(program_id).name == name
+    assert _result(SERVICE.run(program_id, OPTIONS, {"x": 1})) == {"x": 1}
+
+
 def check_a_description_may_be_long() -> None:
     text = "line\n" * 1000 + "café"
     assert SERVICE.program(_upload(ECHO, description=text)).description == text
@@ -245,6 +252,58 @@ def check_a_deleted_program_is_not_found() -> None:
     program_id = _upload(ECHO)
     SERVICE.delete_program(program_id)
     refused(lambda: SERVICE.program(program_id), RuntimeProgramNotFound)
+
+
+def check_a_programs_metadata_are_updated() -> None:
+    program_id = _upload(ECHO, spec=SPEC)
+    before = SERVICE.program(program_id)
+    updated = before.update_date
+    SERVICE.update_program(program_id, description="Newer.", max_execution_time=99)
+    program = SERVICE.program(program_id, refresh=True)
+    assert (program.description, program.max_execution_time) == ("Newer.", 99)
+    assert program.interim_results == SPEC["interim_results"]
+    assert program.update_date > updated
+    SERVICE.update_program(program_id, spec={"return_values": {"type": "string"}})
+    program = SERVICE.program(program_id, refresh=True)
+    assert program.return_values == {"type": "string"}
+    assert program.description == "Newer."
+
+
+def check_a_program_is_renamed() -> None:
+    program_id = _upload(ECHO)
+    name = f"renamed-{uuid.uuid4().hex}"
+    SERVICE.update_program(program_id, name=name)
+    program = SERVICE.program(program_id, refresh=True)
+    assert (program.program_id, program.name) == (program_id, name)
+
+
+def check_a_programs_source_is_updated() -> None:
+    program_id = _upload(ECHO)
+    SERVICE.update_program(program_id, data=COUNT)
+    assert _result(SERVICE.run(program_id, OPTIONS, {"count": 2})) == {"counted": 2}
+
+
+def check_source_and_metadata_are_updated_together() -> None:
+    program_id = _upload(ECHO)
+    SERVICE.update_program(program_id, data=COUNT, metadata={"description": "Counts."})
+    assert SERVICE.program(program_id, refresh=True).description == "Counts."
+    assert _result(SERVICE.run(program_id, OPTIONS, {"count": 1})) == {"counted": 1}
+
+
+def check_an_unknown_program_is_not_updated() -> None:
+    missing = "no-such-program"
+    refused(lambda: SERVICE.update_program(missing, description="x"), RuntimeProgramNotFound)
+    refused(lambda: SERVICE.update_program(missing, data=ECHO), RuntimeProgramNotFound)
+
+
+def check_a_programs_visibility_is_set() -> None:
+    program_id = _upload(ECHO)
+    SERVICE.set_program_visibility(program_id, public=True)
+    assert SERVICE.program(program_id, refresh=True).is_public is True
+    SERVICE.set_program_visibility(program_id, public=False)
+    assert SERVICE.program(program_id, refresh=True).is_public is False
+    # Of this name in the original, too.
+    refused(lambda: SERVICE.set_program_visibility("no-such", public=True), RuntimeJobNotFound)
 
 
 # ---- jobs --------------------------------------------------------------------------------------
@@ -400,6 +459,16 @@ def check_a_job_found_again_is_the_same() -> None:
     assert again.result() == {"x": [1, 2]}
 
 
+def check_a_job_keeps_its_hub_group_and_project() -> None:
+    raw = SERVICE._api_client.job_get(_run(ECHO).job_id())
+    assert (raw["hub"], raw["group"], raw["project"]) == ("a-hub", "a-group", "a-project")
+
+
+def check_a_job_found_again_has_the_accounts_backend() -> None:
+    backend = SERVICE.job(_run(ECHO).job_id()).backend()
+    assert isinstance(backend, types.SimpleNamespace), f"it is a {type(backend).__name__}"
+
+
 def check_a_job_knows_its_image() -> None:
     job = SERVICE.run(_upload(ECHO), {**OPTIONS, "image": "image:1.2"}, {})
     assert SERVICE._api_client.job_get(job.job_id())["image"] == "image:1.2"
@@ -526,6 +595,29 @@ def check_more_streams_than_workers() -> None:
     for job, each in zip(jobs, gathered, strict=True):
         assert _result(job) == {"counted": 50}
         eventually(lambda: len(each.results) == 50)  # noqa: B023 - called in its own turn
+
+
+def check_a_program_publishes_with_an_encoder() -> None:
+    source = """
+import json
+
+class Encoder(json.JSONEncoder):
+    def default(self, value):
+        return "encoded"
+
+def main(backend, user_messenger):
+    user_messenger.publish({"value": object()}, encoder=Encoder)
+    user_messenger.publish({"value": object()}, Encoder)
+    user_messenger.publish({"value": object()}, Encoder, True)
+"""
+    gathered = Gathered()
+    job = _run(source, callback=gathered)
+    assert _result(job) == {"value": "encoded"}
+    eventually(lambda: gathered.results == [{"value": "encoded"}] * 2)
+
+
+def check_a_programs_backend_has_a_name_method() -> None:
+    assert _result(_run("def main(backend, user_messenger): return backend.name()")) == "local"
 
 
 # ---- the service -------------------------------------------------------------------------------
