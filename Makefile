@@ -86,12 +86,15 @@ soak: $(STAMP) ## Kill the local service at 100 moments under load; SEED=... rep
 	@echo "soak: tests/soak/kill.py"
 	@$(PY) tests/soak/kill.py
 
-# Two environments, as the clients do not get on with each other, nor with us.
-interop: $(STAMP) ## Run clients that others wrote, in environments of their own, with ours and us
+# Three environments, as the clients do not get on with each other, nor with us; our own has Qiskit,
+# of the last version that writes circuits which the original reads.
+interop: ## Run clients that others wrote, in environments of their own, with ours and us
 	@$(MAKE) -j2 .venv-ibmq/.stamp .venv-ibm-runtime/.stamp
-	@echo "interop: tests/interop"
+	@$(MAKE) VENV=.venv-qiskit PYTHON="$(PYTHON_3_11)" .venv-qiskit/.stamp-all
+	@.venv-qiskit/bin/python -m pip install --quiet 'qiskit>=1.4.2,<2'
+	@echo "interop: tests/interop, tests/adapters/test_qiskit.py"
 	@INTEROP_PYTHON_IBMQ=.venv-ibmq/bin/python INTEROP_PYTHON_IBM_RUNTIME=.venv-ibm-runtime/bin/python \
-		$(PYTEST) tests/interop
+		.venv-qiskit/bin/python -m pytest -n 2 --dist loadfile tests/interop tests/adapters/test_qiskit.py
 
 test-all: ## Run the tests on every Python from 3.11 that this machine has
 	@ran=; failed=; \

@@ -16,6 +16,25 @@ sys.path.insert(0, str(Path(__file__).parent / "core"))
 # Its tests need the environments that `make interop` makes, and names.
 collect_ignore = [] if "INTEROP_PYTHON_IBMQ" in os.environ else ["interop"]
 
+# A file's tests stay together: the longest begin first, or the last one would end alone.
+LONGEST = (
+    "test_exploration.py",
+    "test_hostile_texts.py",
+    "test_cli.py",
+    "test_killed_service.py",
+    "test_cli_terminal.py",
+    "test_cli_commands.py",
+    "test_hostile_clients.py",
+    "test_local_client.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 # A shell's background jobs ignore SIGINT, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
