@@ -24,6 +24,7 @@ from runtime_core.documents import BackendDocument, read_backend, read_job, read
 from runtime_core.errors import OptionsError, UsageError
 from runtime_core.events import JobQueued, UnknownStatusReported
 from runtime_core.states import JobState
+from runtime_core.tags import AnyTag
 
 if TYPE_CHECKING:
     from adapters.local.service import LocalRuntimeService
@@ -50,6 +51,8 @@ class RuntimeService(ServicePrograms, Closing):
         on_unknown_status: what a status word that nobody knows is taken for; None raises
             `UnknownStatusError` to whoever waits.
         ca_certs: a PEM file of the authorities to trust; None for the system's.
+        tags: what inputs may hold beside the values that tagged JSON knows, for instance
+            `adapters.qiskit.qiskit_tags()`. (Of results a decoder's `tags` say so.)
 
     Raises:
         ValueError: if `url` is not one of a service, or `access_token` or `instance` cannot be
@@ -70,6 +73,7 @@ class RuntimeService(ServicePrograms, Closing):
         streams_result: bool | None = None,
         on_unknown_status: JobState | None = None,
         ca_certs: str | os.PathLike[str] | None = None,
+        tags: Sequence[AnyTag] = (),
     ) -> None:
         client: RuntimeClient
         streams: StreamClient | None
@@ -94,7 +98,7 @@ class RuntimeService(ServicePrograms, Closing):
                 )
             case _:
                 raise UsageError(f"there are the dialects legacy and current, not {dialect!r}")
-        self._set_up(client, streams, decoders, on_unknown_status)
+        self._set_up(client, streams, decoders, on_unknown_status, tags)
 
     def _set_up(
         self,
@@ -102,9 +106,12 @@ class RuntimeService(ServicePrograms, Closing):
         streams: StreamClient | None,
         decoders: DecoderRegistry | None,
         on_unknown_status: JobState | None = None,
+        tags: Sequence[AnyTag] = (),
     ) -> None:
         super().__init__(client)
         self._client = client
+        if tags:
+            client.tags = tags
         self._streams = streams
         self._account: dict[str, str] = {}
         self._decoders = DecoderRegistry() if decoders is None else decoders
@@ -116,6 +123,7 @@ class RuntimeService(ServicePrograms, Closing):
         data: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         decoders: DecoderRegistry | None = None,
+        tags: Sequence[AnyTag] = (),
     ) -> LocalRuntimeService:
         """Find the service on this machine, or start it; every process of the user shares it.
 
@@ -128,13 +136,14 @@ class RuntimeService(ServicePrograms, Closing):
                 RUNTIME_CORE_DATA names, or else the usual place for the user's data.
             workers: how many jobs run at a time, if this starts it; None for one for each core.
             decoders: the decoders of programs.
+            tags: see `RuntimeService`; a program gets what is written so as it was written.
 
         Raises:
             ServiceError: if it does not come up, or the extra `local` is not installed.
         """
         from adapters.local.service import LocalRuntimeService
 
-        return LocalRuntimeService(data=data, workers=workers, decoders=decoders)
+        return LocalRuntimeService(data=data, workers=workers, decoders=decoders, tags=tags)
 
     @property
     def url(self) -> str:

@@ -24,6 +24,7 @@ from adapters.local.processes import identity_of
 from adapters.local.service import LocalRuntimeService
 from adapters.local.supervisor import LOST
 from runtime_core.errors import (
+    EncodeError,
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
     ServiceError,
@@ -31,6 +32,7 @@ from runtime_core.errors import (
     UsageError,
 )
 from runtime_core.states import JobState
+from runtime_core.tags import Tag
 
 WAITS = """
 import os, time
@@ -364,3 +366,28 @@ def test_a_directory_where_the_log_should_be_is_said_in_a_sentence(data: Path) -
     (data / "service.log").mkdir()
     with pytest.raises(ServiceError, match=r"cannot be started in .*: .*Is a directory"):
         opened(data)
+
+
+class Point:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+def test_inputs_may_hold_what_the_callers_tags_say(data: Path) -> None:
+    tag = Tag("Point", (Point,), lambda point: point.x, Point)
+    source = """
+from runtime_core import Tag, decode_tagged, encode_tagged
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+def main(backend, user_messenger, point):
+    tag = Tag("Point", (Point,), lambda point: point.x, Point)
+    return decode_tagged(encode_tagged(point), tags=[tag]).x + 1
+"""
+    with RuntimeService.local(data=data, workers=1, tags=[tag]) as service:
+        job = service.run(service.upload_program(source), inputs={"point": Point(6)})
+        assert job.result(timeout=PATIENCE) == 7
+    with opened(data) as service, pytest.raises(EncodeError, match="Point"):
+        service.run(job.program_id, inputs={"point": Point(6)})

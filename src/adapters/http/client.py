@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.closing import Closing
@@ -19,6 +19,7 @@ from adapters.services import ibm_legacy
 from runtime_core.errors import DecodeError, TransportError
 from runtime_core.json_limits import DecodeLimits, parse_json
 from runtime_core.tagged_json import encode_tagged
+from runtime_core.tags import AnyTag
 from runtime_core.value_path import shown
 
 
@@ -63,6 +64,9 @@ class RuntimeClient(ProgramCalls, Closing):
         max_answer_bytes: int = 256 * 1024 * 1024,
         pool_size: int = 10,
     ) -> None:
+        self.tags: Sequence[AnyTag] = ()
+        """What inputs may hold beside the values that tagged JSON knows, for instance
+        `adapters.qiskit.qiskit_tags()`."""
         address = ServiceAddress.parse(url)
         if not (access_token.isascii() and access_token.isprintable()) or " " in access_token:
             raise ValueError(
@@ -125,7 +129,8 @@ class RuntimeClient(ProgramCalls, Closing):
         return self._submit(body)
 
     def _submit(self, body: dict[str, object]) -> dict[str, Any]:
-        request = Request("POST", "/jobs", encode_tagged(body).encode(), submits=True)
+        text = encode_tagged(body, self.tags)
+        request = Request("POST", "/jobs", text.encode(), submits=True)
         job = self._object(request)
         if not isinstance(job.get("id"), str) or not job["id"]:
             raise self._session.error(request, Failure("the answer has no id", False, True))

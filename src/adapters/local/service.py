@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.local.client import LocalClient, LocalStreams, Pruned, Storage
@@ -10,6 +11,7 @@ from adapters.local.daemon import require_extra
 from adapters.local.directory import data_directory
 from adapters.service import RuntimeService
 from runtime_core.decoders import DecoderRegistry
+from runtime_core.tags import AnyTag
 
 
 class LocalRuntimeService(RuntimeService):
@@ -23,11 +25,12 @@ class LocalRuntimeService(RuntimeService):
         data: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         decoders: DecoderRegistry | None = None,
+        tags: Sequence[AnyTag] = (),
     ) -> None:
         require_extra()
         directory = data_directory(data)
         client = LocalClient(directory, workers)
-        self._set_up(client, LocalStreams(client), decoders)
+        self._set_up(client, LocalStreams(client), decoders, tags=tags)
         self._data = directory
 
     @property
