@@ -208,6 +208,7 @@ class Meanwhile:
             self._error = error
 
     def __enter__(self) -> Self:
+        self._service.call()  # opened before the strangers come
         self._thread.start()
         return self
 
@@ -740,7 +741,8 @@ def test_few_file_descriptors_do_not_stop_the_service() -> None:
         with Meanwhile(target) as meanwhile:
             opened = open_many(target.port, 2_000, 500, b"GET")
         assert meanwhile.count > 0
-        target.serves_others()
+        with Meanwhile(target):
+            pass  # until it was served once more, with all of them there
         target.close()
         for connection in opened:
             connection.close()
