@@ -14,7 +14,7 @@ import attrs
 from adapters.closing import Closing
 from adapters.drivers.inbox import Gap, Inbox
 from adapters.drivers.job_driver import JobDriver
-from adapters.drivers.reactor import Reactor, shared_reactor
+from adapters.drivers.reactor import ThreadReactor, shared_reactor
 from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
 from adapters.job_facts import JobFacts
@@ -99,7 +99,7 @@ class RuntimeJob(Closing):
         on_unknown_status: JobState | None = None,
         initial: LifecycleEvent | None = None,
         document: JobDocument | None = None,
-        reactor: Reactor | None = None,
+        reactor: ThreadReactor | None = None,
     ) -> None:
         self._backend = backend
         self._api_client = api_client

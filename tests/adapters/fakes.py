@@ -529,7 +529,7 @@ class World:
         self.reactor.settle()
         found = [f"timer in {delay:g} s" for delay in self.reactor.armed]
         found += [f"connection {c.connection}" for c in self.reactor.channels if c.is_live]
-        return found + [f"wait {number}" for number in self.job._driver._waiters]
+        return found + [f"wait {number}" for number in self.job._driver.runner._waiters]
 
     @contextmanager
     def takes(self, seconds: float) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
 import attrs
@@ -11,7 +10,8 @@ import pytest
 from fakes import CLOSES, NEVER, OPENS, FakeReactor, FakeStreams, says
 
 from adapters.drivers.inbox import Batch, End, Item
-from adapters.drivers.job_driver import REQUEST_DEADLINE, RESULT_DEADLINE, JobDriver, Waiter
+from adapters.drivers.job_driver import JobDriver
+from adapters.drivers.job_runner import REQUEST_DEADLINE, RESULT_DEADLINE
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import FetchResult, FetchStatus, OpenStream, RequestCommand, SendCancel
 from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
@@ -104,13 +104,13 @@ def done(command: RequestCommand) -> ReplyEvent:
 
 def test_it_is_known_to_the_reactor_for_forks() -> None:
     b = bench(done)
-    assert b.reactor.children == [b.driver]
+    assert b.reactor.children == [b.driver.runner]
 
 
 def test_a_wait_ends_with_the_answer() -> None:
     b = bench(done)
     assert b.ask(Need.RESULT)
-    assert b.driver.machine.result_text == "42"
+    assert b.driver.runner.machine.result_text == "42"
     assert [type(command) for command in b.transport.commands] == [FetchStatus, FetchResult]
 
 
@@ -256,19 +256,17 @@ def test_close_may_be_repeated() -> None:
 def forked(b: Bench) -> FakeReactor:
     """Do as in the child of a fork: everything that the reactor had is gone."""
     b.reactor = FakeReactor()
-    b.driver._reactor = b.reactor
-    b.driver.after_fork()
+    b.driver._reactor = b.driver.runner._reactor = b.reactor
+    b.driver.runner.after_fork()
     return b.reactor
 
 
 def interrupted(b: Bench, need: Need = Need.FINAL, delay: float = 0.3) -> None:
     """A wait is under way in a thread that the child does not have."""
-    waiting = threading.Event()
-    b.reactor.call_soon(
-        lambda: b.driver._start_wait(WaitStarted(99, need), 99, Waiter(waiting)),
-    )
+    ends: list[Exception | None] = []
+    b.reactor.call_soon(lambda: b.driver.runner.start_wait(WaitStarted(99, need), ends.append))
     b.reactor.advance(delay)
-    assert not waiting.is_set()
+    assert ends == []
 
 
 def test_the_child_of_a_fork_starts_nothing_by_itself() -> None:
@@ -285,7 +283,7 @@ def test_the_child_of_a_fork_asks_afresh() -> None:
     forked(b)
     b.transport.reply = done
     assert b.ask(Need.RESULT)
-    assert b.driver.machine.state is JobState.DONE
+    assert b.driver.runner.machine.state is JobState.DONE
 
 
 def test_a_request_that_was_under_way_at_the_fork_is_made_again() -> None:
@@ -320,7 +318,7 @@ def test_a_timer_that_was_armed_at_the_fork_has_fired() -> None:
 
 def test_a_connection_of_the_parent_has_failed_in_the_child() -> None:
     b = bench(cancelled)
-    b.driver.machine.receive(JobStarted())
+    b.driver.runner.machine.receive(JobStarted())
     b.driver.subscribe(SubscriptionRequested, Listener())
     b.reactor.settle()
     b.reactor.channel.feed(OPENS)

@@ -28,7 +28,6 @@ from fakes import (
     world,
 )
 
-from adapters.drivers.job_driver import Waiter
 from adapters.job import RuntimeJob
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.cancel import CancelOutcome
@@ -231,7 +230,8 @@ def test_a_thousand_waiting_jobs_poll_a_thousand_times_a_second() -> None:
     worlds = [world("RUNNING", reactor=reactor) for _ in range(1000)]
     for w in worlds:
         # As a wait in another thread would begin.
-        begin = partial(w.job._driver._start_wait, WaitStarted(1, Need.FINAL), 1, Waiter())
+        wanted = WaitStarted(1, Need.FINAL)
+        begin = partial(w.job._driver.runner.start_wait, wanted, lambda _: None)
         reactor.call_soon(begin)
     reactor.advance(30.0)
     before = sum(w.client.count("job_get") for w in worlds)

@@ -832,7 +832,14 @@ def test_the_token_is_told_nowhere(ending: str, caplog: pytest.LogCaptureFixture
         told += traceback.format_exception(caught.value)
         service.answers["POST /jobs/j1/cancel"] = answer(500, f"not with {TOKEN}")
         job.cancel_result_streaming()
-        for part in (job, job._driver, job._driver._channel, job._machine, job._driver._transport):
+        for part in (
+            job,
+            job._driver,
+            job._driver.runner,
+            job._driver.runner._channel,
+            job._machine,
+            job._driver.runner._transport,
+        ):
             told.append(repr(part))
         error = job.stream_error()
         told += [] if error is None else [*traceback.format_exception(error), repr(error)]

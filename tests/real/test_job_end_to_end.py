@@ -202,7 +202,7 @@ def test_a_closed_job_asks_nothing_and_goes_on_at_the_service(
     job = service.run("gated", inputs={"gate": str(gate.path)}, callback=Recorder())
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(job.result)
-        assert eventually(lambda: bool(job._driver._waiters))
+        assert eventually(lambda: bool(job._driver.runner._waiters))
         job.close()
         with pytest.raises(UsageError, match="is closed"):
             waiting.result(PATIENCE)

@@ -510,7 +510,7 @@ def test_a_parent_that_ends_lets_go_of_its_stream_though_its_child_lives(
             job = job_of("j1")
             job.stream_results(callback)
             called.wait()
-            while job._driver._paused is not given["paused"]:
+            while job._driver.runner._paused is not given["paused"]:
                 time.sleep(0.01)
             if os.fork() == 0:
                 sys.stdin.readline()

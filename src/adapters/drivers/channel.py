@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from adapters.drivers.shared_loop import SharedLoop, Timer
+from adapters.drivers.loop import Loop, TimerHandle
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import TransportError
@@ -64,7 +64,7 @@ class SocketChannel:
 
     def __init__(
         self,
-        loop: SharedLoop,
+        loop: Loop,
         workers: WorkerPool,
         connection: int,
         endpoint: StreamEndpoint,
@@ -83,8 +83,8 @@ class SocketChannel:
         self._heard = False
         self._pinged = False
         self._patience: float = 0.0
-        self._attempt: Timer | None = None
-        self._deadline: Timer | None = loop.call_later(OPEN_TIMEOUT, self._on_open_timeout)
+        self._attempt: TimerHandle | None = None
+        self._deadline: TimerHandle | None = loop.call_later(OPEN_TIMEOUT, self._on_open_timeout)
         # Name resolution blocks and cannot be interrupted: never on the loop.
         workers.submit(self._resolve)
 

@@ -1,4 +1,4 @@
-"""What a job's driver needs of the world, and the one of this process that gives it."""
+"""What the drivers of jobs need of the world, and what in this process gives it to threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from adapters.drivers.channel import Channel, SocketChannel
-from adapters.drivers.shared_loop import SharedLoop, Task
+from adapters.drivers.loop import Task, TimerHandle
+from adapters.drivers.shared_loop import SharedLoop
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.events import StreamEvent
@@ -19,16 +20,8 @@ JITTER = 0.1
 """By how much of itself a delay of the machine is made longer at random, at most."""
 
 
-class TimerHandle(Protocol):
-    """A timer that can be disarmed."""
-
-    def cancel(self) -> None:
-        """See to it that the timer does not fire."""
-        ...
-
-
 class Reactor(Protocol):
-    """Where machines live: their loop, their clock, their threads and their sockets."""
+    """Where machines live: their loop, their clock, their sockets, and threads for what blocks."""
 
     def now(self) -> float:
         """The time in seconds, on a monotonic clock."""
@@ -54,10 +47,6 @@ class Reactor(Protocol):
         """Nobody waits any more for this task of `run_request`, which may hang."""
         ...
 
-    def run_callback(self, task: Task) -> None:
-        """Run a task of the user's, on a thread for callbacks. From every thread."""
-        ...
-
     def open_channel(
         self,
         connection: int,
@@ -67,12 +56,20 @@ class Reactor(Protocol):
         """Open a connection; its events go to the listener, on the loop. Only on the loop."""
         ...
 
-    def wait(self, signal: threading.Event, deadline: float | None) -> bool:
-        """Block the caller until the signal is set (True) or the deadline has passed (False)."""
-        ...
-
     def adopt(self, child: Forkable) -> None:
         """Tell this one in the child of a fork that its threads are gone."""
+        ...
+
+
+class ThreadReactor(Reactor, Protocol):
+    """A reactor whose callers are threads that block."""
+
+    def run_callback(self, task: Task) -> None:
+        """Run a task of the user's, on a thread for callbacks. From every thread."""
+        ...
+
+    def wait(self, signal: threading.Event, deadline: float | None) -> bool:
+        """Block the caller until the signal is set (True) or the deadline has passed (False)."""
         ...
 
 
@@ -101,7 +98,11 @@ class SharedReactor:
 
     def _later(self, delay: float, task: Task) -> None:
         loop = self._loop
-        loop.call_soon(lambda: _drop(loop.call_later(delay, task)))
+
+        def arm() -> None:
+            loop.call_later(delay, task)
+
+        loop.call_soon(arm)
 
     def now(self) -> float:
         """See `Reactor`."""
@@ -128,7 +129,7 @@ class SharedReactor:
         self._requests.abandon(task)
 
     def run_callback(self, task: Task) -> None:
-        """See `Reactor`."""
+        """See `ThreadReactor`."""
         self._callbacks.submit(task)
 
     def open_channel(
@@ -143,7 +144,7 @@ class SharedReactor:
         return channel
 
     def wait(self, signal: threading.Event, deadline: float | None) -> bool:
-        """See `Reactor`."""
+        """See `ThreadReactor`."""
         if deadline is None:
             return signal.wait()
         return signal.wait(min(max(0.0, deadline - self.now()), threading.TIMEOUT_MAX))
@@ -169,10 +170,6 @@ class SharedReactor:
         for child in tuple(self._children):
             child.after_fork()
         parents_loop.forget()
-
-
-def _drop(_: object) -> None:
-    """Take a value that nobody needs."""
 
 
 _shared = SharedReactor()

@@ -14,15 +14,11 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+
+from adapters.drivers.loop import Ready, Task
 
 logger = logging.getLogger(__name__)
-
-Task: TypeAlias = Callable[[], None]
-Ready: TypeAlias = Callable[[int], None]
-"""What is called with the mask of `selectors` when a socket is ready."""
 
 LINGER = 1.0
 """Seconds without anything to do after which the thread ends."""
@@ -42,7 +38,7 @@ class Timer:
 
 
 class SharedLoop:
-    """Runs tasks, timers and socket handlers on one thread, one after the other.
+    """A `Loop`: runs tasks, timers and socket handlers on one thread, one after the other.
 
     `call_soon` may be called from every thread; everything else only from a task on the loop.
     """

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from adapters.closing import Closing
 from adapters.drivers.inbox import Batch, End, Gap, Inbox, Item, Mark
-from adapters.drivers.reactor import Reactor
+from adapters.drivers.reactor import ThreadReactor
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class CallbackSubscriber:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: ThreadReactor,
         inbox: Inbox,
         receive: Callable[[str], object],
         on_gap: Callable[[Gap], object] | None,
@@ -168,7 +168,7 @@ class InterimResults(Closing, Iterator[Any]):
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: ThreadReactor,
         decode: Callable[[str], Any],
         cancel: Callable[[], None],
         on_change: Callable[[], None],

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.drivers.inbox import Gap
-from adapters.drivers.reactor import Reactor
+from adapters.drivers.reactor import ThreadReactor
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.ibmq.errors import failure_text, translating
 from adapters.ibmq.status import JobStatus, status_of
@@ -67,7 +67,7 @@ class RuntimeJob(OurJob):
         on_unknown_status: JobState | None = None,
         initial: LifecycleEvent | None = None,
         document: JobDocument | None = None,
-        reactor: Reactor | None = None,
+        reactor: ThreadReactor | None = None,
     ) -> None:
         if job_id is None or program_id is None:
             raise TypeError("RuntimeJob needs a job_id and a program_id")

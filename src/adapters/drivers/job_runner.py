@@ -1,0 +1,384 @@
+"""Carries out on a reactor what one job's machine orders: the half of a driver that is on the loop.
+
+The machine is touched on the reactor's loop only, so no lock is needed, and a Ctrl-C in a caller's
+thread cannot tear a step of it apart. How a caller gets here, and how it waits, is what drivers
+differ in: `JobDriver` for threads, `AsyncJobDriver` for asyncio.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeAlias, assert_never
+
+import attrs
+
+from adapters.drivers.channel import Channel
+from adapters.drivers.inbox import Batch, End, Gap, Mark
+from adapters.drivers.loop import Task, TimerHandle
+from adapters.drivers.reactor import Reactor
+from adapters.drivers.subscriber import Subscriber
+from adapters.transport import Transport
+from runtime_core.commands import (
+    CloseStream,
+    Command,
+    Deliver,
+    DeliverGap,
+    EndSubscription,
+    EndWait,
+    FetchFailure,
+    FetchResult,
+    FetchStatus,
+    OpenStream,
+    Report,
+    RequestCommand,
+    SendCancel,
+    StartTimer,
+    StopTimer,
+)
+from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
+from runtime_core.events import (
+    CancelRequested,
+    Event,
+    ReleaseRequested,
+    ReplayRequested,
+    RequestFailed,
+    StreamEvent,
+    StreamFailed,
+    SubscriptionCancelled,
+    SubscriptionRequested,
+    TimerFired,
+    TimerName,
+    WaitEnded,
+    WaitStarted,
+)
+from runtime_core.machine import JobMachine
+
+logger = logging.getLogger(__name__)
+
+REQUEST_DEADLINE = 90.0
+"""Seconds after which a request is given up, even if its answer keeps dripping in."""
+
+RESULT_DEADLINE = 900.0
+"""The same for a result, which may be large."""
+
+Waiter: TypeAlias = Callable[[Exception | None], object]
+"""Is called when a wait is over, with what is to be raised, or None."""
+
+
+class Signal(Protocol):
+    """What somebody waits for: an event of `threading` or of `asyncio`."""
+
+    def set(self) -> None:
+        """It has happened."""
+        ...
+
+
+@attrs.define(eq=False)
+class CatchUp:
+    """How far the callback of a subscription is behind."""
+
+    reached: Signal
+    """Set when everything received before is through the callback."""
+    moved: Signal
+    """Set when more was received, or the subscription has ended."""
+    is_last: bool = False
+    """Whether nothing more follows that has to be waited for."""
+
+
+class JobRunner:
+    """Runs one `JobMachine` on a reactor. Every method is called on the reactor's loop."""
+
+    def __init__(self, machine: JobMachine, transport: Transport, reactor: Reactor) -> None:
+        self.machine = machine
+        self.subscriber: Subscriber | None = None
+        """Who gets the interim results, or got them last. May be read from every thread."""
+        self._transport = transport
+        self._reactor = reactor
+        self._numbers = itertools.count(1)
+        self._waiters: dict[int, Waiter] = {}
+        self._subscription = 0
+        self._timers: dict[TimerName, tuple[TimerFired, TimerHandle]] = {}
+        self._deadlines: dict[int, TimerHandle] = {}
+        self._requests: set[int] = set()
+        self._channel: Channel | None = None
+        self._connection = 0
+        self._paused = False
+        self._held: dict[type[Command], OpenStream | StartTimer] = {}
+        self._behind: list[CatchUp] = []
+        self._closed = False
+        self._lost: list[Event] = []
+        reactor.adopt(self)
+
+    def new_number(self) -> int:
+        """A number that no other wait or subscription of the job has had. From every thread."""
+        return next(self._numbers)
+
+    # ---- callers -------------------------------------------------------------------------------
+
+    def start_wait(self, event: WaitStarted | CancelRequested, waiter: Waiter) -> None:
+        """Start a wait; the waiter is called when the machine ends it, or refuses it."""
+        if self._closed:
+            waiter(_closed_error(self.machine.job_id))
+            return
+        self._catch_up()
+        number = event.wait_id
+        self._waiters[number] = waiter
+        try:
+            self._receive(event)
+        except RuntimeInvalidStateError as refusal:
+            del self._waiters[number]
+            waiter(refusal)
+
+    def end_wait(self, number: int) -> None:
+        """Nobody waits any more; the waiter is not called."""
+        if self._waiters.pop(number, None) is not None:
+            self._receive(WaitEnded(number))
+
+    def subscribe(
+        self, event: SubscriptionRequested | ReplayRequested, subscriber: Subscriber
+    ) -> None:
+        """Start a subscription.
+
+        Raises:
+            RuntimeInvalidStateError: if the machine refuses it.
+            UsageError: if this is closed.
+        """
+        if self._closed:
+            raise _closed_error(self.machine.job_id)
+        self._catch_up()
+        self._check_former()
+        commands = self.machine.receive(event)
+        self.subscriber, self._subscription = subscriber, event.subscription
+        self.adjust()
+        for command in commands:
+            self._carry_out(command)
+
+    def _check_former(self) -> None:
+        """Refuse a subscription as long as the last one's callback has still something to get."""
+        machine = self.machine
+        if machine.is_streaming or self.subscriber is None:
+            return
+        if self.subscriber.is_behind:
+            why = "its interim results are still on their way to a callback"
+            legal = (*machine.legal_calls, "cancel_result_streaming")
+            raise RuntimeInvalidStateError(
+                "stream_results", machine.job_id, machine.state, why, legal
+            )
+
+    def unsubscribe(self, subscriber: Subscriber | None = None) -> None:
+        """End a subscription, by default the present one; nothing more is delivered to it."""
+        if self.subscriber is not None and subscriber in (None, self.subscriber):
+            self.subscriber.drop()
+            self._receive(SubscriptionCancelled(self._subscription))
+            self.adjust()
+
+    def release_result(self) -> None:
+        """Give the memory of the result's text back."""
+        self._receive(ReleaseRequested())
+
+    def mark(self, behind: CatchUp) -> None:
+        """Have it told when the callback is through with everything received before."""
+        if self.subscriber is None or self._closed:
+            behind.is_last = True
+            behind.reached.set()
+            return
+        behind.is_last = not (self.machine.is_streaming and self.subscriber.is_waited_for)
+        if not behind.is_last:
+            self._behind.append(behind)
+        self.subscriber.put(Mark(behind.reached.set))
+
+    def adjust(self) -> None:
+        """Read from the socket while the subscriber has room, and only then."""
+        paused = self.subscriber is not None and self.subscriber.is_full
+        if paused is self._paused:
+            return
+        self._paused = paused
+        if self._channel is not None:
+            (self._channel.pause if paused else self._channel.resume)()
+        if not paused:
+            held, self._held = self._held, {}
+            for command in held.values():
+                self._carry_out(command)
+
+    def close(self) -> None:
+        """Let go of everything; who waits gets a `UsageError`. The job itself goes on."""
+        self.unsubscribe()
+        self._closed = True
+        for handle in (*(t for _, t in self._timers.values()), *self._deadlines.values()):
+            handle.cancel()
+        self._timers.clear()
+        self._deadlines.clear()
+        self._close_channel()
+        for waiter in self._waiters.values():
+            waiter(_closed_error(self.machine.job_id))
+        self._waiters.clear()
+
+    # ---- the machine ---------------------------------------------------------------------------
+
+    def _receive(self, event: Event) -> None:
+        if self._closed:
+            return
+        for command in self.machine.receive(event):
+            self._carry_out(command)
+
+    def _receive_stream(self, events: Sequence[StreamEvent]) -> None:
+        for event in events:
+            self._receive(event)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Deliver(messages=messages):
+                self._put(Batch(messages))
+            case FetchStatus() | FetchResult() | FetchFailure() | SendCancel():
+                self._request(command)
+            case StartTimer():
+                self._start_timer(command)
+            case StopTimer(name):
+                self._stop_timer(name)
+            case OpenStream():
+                self._open(command)
+            case CloseStream():
+                self._held.pop(OpenStream, None)
+                self._close_channel()
+            case DeliverGap(after=after):
+                self._put(Gap(after))
+            case EndSubscription(error=error):
+                self._put(End(error))
+            case EndWait(wait_id, error):
+                self._wake(wait_id, error)
+            case Report(text=text):
+                logger.warning(text)
+            case _:
+                assert_never(command)
+
+    def _put(self, item: Batch | Gap | End) -> None:
+        if self.subscriber is not None:  # it is None for what a fork has ended
+            self.subscriber.put(item)
+        for behind in self._behind:
+            behind.moved.set()
+        self._behind.clear()
+
+    def _wake(self, number: int, error: Exception | None) -> None:
+        waiter = self._waiters.pop(number, None)
+        if waiter is not None:
+            waiter(error)
+
+    # ---- timers --------------------------------------------------------------------------------
+
+    def _start_timer(self, command: StartTimer) -> None:
+        self._stop_timer(command.name)
+        delay = self._reactor.jittered(command.delay)
+        handle = self._reactor.call_later(delay, lambda: self._fire(command))
+        self._timers[command.name] = TimerFired(command.name, command.id), handle
+
+    def _stop_timer(self, name: TimerName) -> None:
+        if name is TimerName.STREAM:
+            self._held.pop(StartTimer, None)
+        if name in self._timers:
+            self._timers.pop(name)[1].cancel()
+
+    def _fire(self, command: StartTimer) -> None:
+        event = self._timers.pop(command.name)[0]
+        if command.name is TimerName.STREAM and self._paused:
+            # The drain deadline: it is we who do not read, so the service is not late.
+            self._held[StartTimer] = command
+            return
+        self._receive(event)
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    def _request(self, command: RequestCommand) -> None:
+        number = command.request
+        self._requests.add(number)
+        seconds = RESULT_DEADLINE if isinstance(command, FetchResult) else REQUEST_DEADLINE
+        perform = partial(self._perform, command)
+        abandon = partial(self._abandon, number, seconds, perform)
+        self._deadlines[number] = self._reactor.call_later(seconds, abandon)
+        self._reactor.run_request(perform)
+
+    def _perform(self, command: RequestCommand) -> None:
+        """On a worker: do the request; whatever happens, the machine hears of it once."""
+        reply: Event = RequestFailed(
+            command.request, TransportError("The request was interrupted.", retryable=True), True
+        )
+        try:
+            reply = self._transport.perform(self.machine.job_id, command)
+        except Exception as error:
+            failure = TransportError(f"The transport failed: {error}")
+            failure.__cause__ = error
+            reply = RequestFailed(command.request, failure)
+        finally:
+            self._reactor.call_soon(lambda: self._reply(command.request, reply))
+
+    def _reply(self, number: int, reply: Event) -> None:
+        self._requests.discard(number)
+        deadline = self._deadlines.pop(number, None)
+        if deadline is not None:
+            deadline.cancel()
+        self._receive(reply)
+
+    def _abandon(self, number: int, seconds: float, perform: Task) -> None:
+        self._reactor.abandon_request(perform)
+        message = f"The service did not answer within {seconds:g} s."
+        error = TransportError(message, retryable=True)
+        self._reply(number, RequestFailed(number, error, retryable=True))
+
+    # ---- the stream ----------------------------------------------------------------------------
+
+    def _open(self, command: OpenStream) -> None:
+        if self._paused:  # nothing could be read from it, not even that it is open
+            self._held[OpenStream] = command
+            return
+        self._connection = command.connection
+        try:
+            endpoint = self._transport.stream(self.machine.job_id, command)
+        except Exception as error:
+            event = StreamFailed(command.connection, error)
+            self._reactor.call_soon(lambda: self._receive(event))
+            return
+        self._channel = self._reactor.open_channel(
+            command.connection, endpoint, self._receive_stream
+        )
+
+    def _close_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    # ---- fork ----------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the parent's subscription and waits end, its requests failed.
+
+        The machine hears of that when the child first uses it: most children never do, and should
+        start no thread.
+        """
+        error = TransportError("The process was forked while this was under way.", retryable=True)
+        lost: list[Event] = [SubscriptionCancelled(self._subscription)]
+        lost += [WaitEnded(number) for number in self._waiters]
+        lost += [RequestFailed(number, error, True) for number in sorted(self._requests)]
+        lost += [event for event, _ in self._timers.values()]
+        if self._channel is not None:
+            lost.append(StreamFailed(self._connection, error))
+        self._lost += lost
+        self._waiters.clear()
+        self._requests.clear()
+        self._timers.clear()
+        self._deadlines.clear()
+        if self.subscriber is not None:
+            self.subscriber.after_fork(error)
+        self.subscriber = self._channel = None
+        self._paused = False
+        self._held.clear()
+        self._behind.clear()
+
+    def _catch_up(self) -> None:
+        while self._lost:
+            self._receive(self._lost.pop(0))
+
+
+def _closed_error(job_id: str) -> UsageError:
+    return UsageError(f"The object of job {job_id} is closed; the job itself goes on.")
