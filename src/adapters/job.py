@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import partial
-from typing import Any, TypeVar, overload
-
-import attrs
+from typing import Any, TypeVar, assert_never, overload
 
 from adapters.closing import Closing
 from adapters.drivers.inbox import Gap, Inbox
 from adapters.drivers.job_driver import JobDriver
+from adapters.drivers.job_runner import JobRunner
 from adapters.drivers.reactor import ThreadReactor, shared_reactor
 from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
-from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
-from adapters.job_facts import JobFacts
-from adapters.job_logs import LogPart, follow_log
-from adapters.services.dialect import dialect_of
-from runtime_core.cancel import CancelOutcome
-from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
+from adapters.http.transport import ApiClient, StreamClient
+from adapters.job_base import JobBase, check_timeout, check_wait
+from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
+from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
-from runtime_core.errors import (
-    JobTimeoutError,
-    RuntimeJobCancelledError,
-    RuntimeJobFailureError,
-    ServiceError,
-    TransportError,
-    UsageError,
-)
+from runtime_core.errors import JobTimeoutError, RuntimeJobFailureError, ServiceError
 from runtime_core.events import (
     CancelRequested,
     LifecycleEvent,
@@ -39,7 +27,6 @@ from runtime_core.events import (
     SubscriptionRequested,
     WaitStarted,
 )
-from runtime_core.machine import JobMachine
 from runtime_core.result import Failure
 from runtime_core.states import JobState
 
@@ -49,7 +36,7 @@ InterimCallback = Callable[[str, Any], object]
 """Gets the job's id and a decoded interim result."""
 
 
-class RuntimeJob(Closing):
+class RuntimeJob(JobBase, Closing):
     """A job of a runtime service: its state, its interim results, its result.
 
     Any number of threads may use one job at the same time. Constructing one asks the service for
@@ -101,42 +88,31 @@ class RuntimeJob(Closing):
         document: JobDocument | None = None,
         reactor: ThreadReactor | None = None,
     ) -> None:
-        self._backend = backend
-        self._api_client = api_client
-        self._job_id = job_id
-        self._program_id = program_id
-        self._image = image
-        self._facts = JobFacts(api_client, job_id, params, creation_date, document)
-        self._decoders = DecoderRegistry() if decoders is None else decoders
-        self._result_decoder = result_decoder
-        choose_decoder(program_id, self._decoders, None, result_decoder)  # refuses what is none
-        transport = _transport(api_client, ws_client, on_unknown_status)
-        machine = JobMachine(job_id, transport.traits)
-        if initial is not None:
-            machine.receive(initial)
-        self._machine = machine
+        super().__init__(
+            backend,
+            api_client,
+            ws_client,
+            job_id,
+            program_id,
+            params,
+            creation_date,
+            result_decoder,
+            image,
+            decoders,
+            on_unknown_status,
+            initial,
+            document,
+        )
         self._reactor = shared_reactor() if reactor is None else reactor
-        self._driver = JobDriver(machine, transport, self._reactor)
-        # By the identity of the decoder, which the entry keeps alive. No lock: a fork could find it
-        # held by a thread that the child does not have.
-        self._values: dict[int, tuple[Decoder[Any], Any]] = {}
+        self._driver = JobDriver(self._machine, self._transport, self._reactor)
         if user_callback is not None:
             self.stream_results(user_callback)
 
-    # ---- what the job is -----------------------------------------------------------------------
-
-    def job_id(self) -> str:
-        """The id of the job, as its service names it."""
-        return self._job_id
-
-    def backend(self) -> Any:
-        """Where the job runs, as it was given."""
-        return self._backend
-
     @property
-    def image(self) -> str:
-        """The image that was chosen for the program to run in; empty for the service's own."""
-        return self._image
+    def _runner(self) -> JobRunner:
+        return self._driver.runner
+
+    # ---- what the job is -----------------------------------------------------------------------
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -147,11 +123,6 @@ class RuntimeJob(Closing):
             DecodeError: if what it says they are does not decode.
         """
         return self._facts.inputs()
-
-    @property
-    def program_id(self) -> str:
-        """What the job runs."""
-        return self._program_id
 
     @property
     def creation_date(self) -> datetime | None:
@@ -174,10 +145,6 @@ class RuntimeJob(Closing):
             TransportError: if the service cannot be asked.
         """
         return self._facts.document()
-
-    def __repr__(self) -> str:
-        state = self._machine.state.name if self._machine.confirmed else "not asked yet"
-        return f"<RuntimeJob {self._job_id!r} of {self._program_id!r}: {state}>"
 
     # ---- its state -----------------------------------------------------------------------------
 
@@ -268,7 +235,7 @@ class RuntimeJob(Closing):
             UnknownStatusError: if it says a word that nobody knows.
         """
         deadline = self._deadline(timeout)
-        _check_wait(wait)
+        check_wait(wait)
         if self._machine.state.is_final:
             return
         if timeout == 0 or not self._driver.wait(
@@ -316,24 +283,14 @@ class RuntimeJob(Closing):
             DecodeError: if the result does not decode; another decoder may be tried.
         """
         deadline = self._deadline(timeout)
-        _check_wait(wait)
-        chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
+        check_wait(wait)
+        chosen = self._choose(decoder)
         # Not only once: another thread may release the result before it is taken here.
         while (text := self._known_result()) is None:
             self._wait_for_result(timeout, deadline, wait)
-        if timeout != 0 and not self._driver.is_in_callback:
+        if timeout != 0 and not self._runner.is_in_callback:
             self._driver.wait_for_callbacks(deadline)
         return self._decoded(chosen, text)
-
-    def _known_result(self) -> str | None:
-        """The text of the result if it is here; raises if it is known that there is none."""
-        machine = self._machine
-        if machine.state is JobState.CANCELLED:
-            raise RuntimeJobCancelledError(self._job_id)
-        failure = machine.failure
-        if failure is not None:
-            raise RuntimeJobFailureError(self._job_id, failure.reason, failure.reason_code)
-        return machine.result_text
 
     def _wait_for_result(self, timeout: float | None, deadline: float | None, wait: float) -> None:
         try:
@@ -347,13 +304,6 @@ class RuntimeJob(Closing):
             raise
         if not here:
             raise self._timed_out("its result", timeout)
-
-    def _decoded(self, decoder: Decoder[Any], text: str) -> Any:
-        known = self._values.get(id(decoder))
-        if known is None:
-            # If another thread is quicker, both get the same object.
-            known = self._values.setdefault(id(decoder), (decoder, decoder.decode(text)))
-        return known[1]
 
     def release_result(self) -> None:
         """Give the memory of the result back; `result()` fetches and decodes it again."""
@@ -401,15 +351,7 @@ class RuntimeJob(Closing):
             TransportError: if the service cannot be asked.
             UsageError: if the `api_client` has no `job_logs`.
         """
-        job_logs = getattr(self._api_client, "job_logs", None)
-        if job_logs is None:
-            raise UsageError(f"{type(self._api_client).__name__} has no job_logs")
-        try:
-            return str(asked(job_logs, self._job_id))
-        except TransportError as error:
-            if error.status_code == 404:
-                return ""
-            raise
+        return self._logs()
 
     def follow_logs(self) -> Iterator[str]:
         """Give what the job has printed so far, and then what it prints, until it has ended.
@@ -422,13 +364,25 @@ class RuntimeJob(Closing):
             UnknownStatusError: if it says a status word that nobody knows.
             UsageError: if the `api_client` has neither `job_logs_part` nor `job_logs`.
         """
-        return follow_log(self._logs_from(), self._ends_within, self._pause)
-
-    def _logs_from(self) -> Callable[[int], LogPart]:
-        part = getattr(self._api_client, "job_logs_part", None)
-        if part is not None:
-            return partial(part, self._job_id)
-        return lambda _start: LogPart(0, self.logs().encode())
+        steps = log_steps()
+        answer: object = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return
+            answer = None
+            match step:
+                case str():
+                    yield step
+                case ReadFrom(start):
+                    answer = self._read_log(start)
+                case PauseFor(seconds):
+                    self._reactor.wait(threading.Event(), self._reactor.now() + seconds)
+                case EndsWithin(seconds):
+                    answer = self._ends_within(seconds)
+                case _:
+                    assert_never(step)
 
     def _ends_within(self, seconds: float) -> bool:
         try:
@@ -436,9 +390,6 @@ class RuntimeJob(Closing):
         except JobTimeoutError:
             return False
         return True
-
-    def _pause(self, seconds: float) -> None:
-        self._reactor.wait(threading.Event(), self._reactor.now() + seconds)
 
     # ---- cancelling it -------------------------------------------------------------------------
 
@@ -452,10 +403,6 @@ class RuntimeJob(Closing):
             TransportError: if it is not known whether the wish has arrived.
         """
         self._driver.wait(CancelRequested, None)
-
-    def cancel_outcome(self) -> CancelOutcome | None:
-        """What became of the last `cancel`; None if there was none, or it is not decided yet."""
-        return self._machine.cancel_outcome
 
     # ---- interim results -----------------------------------------------------------------------
 
@@ -482,7 +429,7 @@ class RuntimeJob(Closing):
             RuntimeInvalidStateError: if the job has ended, is streamed already, or its service has
                 no streams.
         """
-        chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
+        chosen = self._choose(decoder)
         job_id = self._job_id
         subscriber = CallbackSubscriber(
             self._reactor,
@@ -511,7 +458,7 @@ class RuntimeJob(Closing):
             RuntimeInvalidStateError: if the job is streamed already, its service has no streams,
                 or the job has ended and its service keeps no interim results.
         """
-        chosen = choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
+        chosen = self._choose(decoder)
         results = InterimResults(
             self._reactor,
             chosen.decode,
@@ -520,13 +467,6 @@ class RuntimeJob(Closing):
         )
         self._driver.subscribe(ReplayRequested, results)
         return results
-
-    def stream_error(self) -> BaseException | None:
-        """Why the last stream ended early: the callback's exception, or the service's failure.
-
-        None if there was none, it goes on, or it ended as it should.
-        """
-        return self._driver.stream_error
 
     # ---- the object ----------------------------------------------------------------------------
 
@@ -538,27 +478,5 @@ class RuntimeJob(Closing):
         self._driver.close()
 
     def _deadline(self, timeout: float | None) -> float | None:
-        if timeout is None:
-            return None
-        if math.isnan(timeout) or timeout < 0:
-            raise ValueError(f"timeout is in seconds, 0 or more, or None: not {timeout!r}")
-        return self._reactor.now() + timeout
-
-    def _timed_out(self, action: str, timeout: float | None) -> JobTimeoutError:
-        return JobTimeoutError(self._job_id, action, timeout or 0.0, self._machine.state)
-
-
-def _check_wait(wait: float) -> None:
-    if math.isnan(wait) or wait < 0:
-        raise ValueError(f"wait is in seconds, 0 or more: not {wait!r}")
-
-
-def _transport(
-    api_client: ApiClient,
-    ws_client: StreamClient | None,
-    on_unknown_status: JobState | None,
-) -> ClientTransport:
-    traits = dialect_of(api_client).traits if ws_client is None else ws_client.traits
-    if on_unknown_status is not None:
-        traits = attrs.evolve(traits, on_unknown_status=on_unknown_status)
-    return ClientTransport(api_client, ws_client, traits)
+        check_timeout(timeout)
+        return None if timeout is None else self._reactor.now() + timeout

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator
+from collections.abc import Generator
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -24,35 +25,53 @@ class LogPart:
     """What stands there, to the end of what there is now."""
 
 
-def follow_log(
-    read: Callable[[int], LogPart],
-    ends_within: Callable[[float], bool],
-    pause: Callable[[float], object],
-) -> Iterator[str]:
-    """Give what a job has printed, then what it prints, until it has ended.
+@attrs.frozen
+class ReadFrom:
+    """Ask for the log from this byte on; send the `LogPart`, or the `TransportError`."""
+
+    start: int
+    """How many bytes of the log are not wanted."""
+
+
+@attrs.frozen
+class PauseFor:
+    """Wait; send None."""
+
+    seconds: float
+    """How long."""
+
+
+@attrs.frozen
+class EndsWithin:
+    """Wait until the job ends; send whether it has ended."""
+
+    seconds: float
+    """How long at most."""
+
+
+LogStep: TypeAlias = ReadFrom | PauseFor | EndsWithin | str
+"""What is to be done next; a text is for whoever follows the log, and needs no answer."""
+
+
+def log_steps() -> Generator[LogStep, Any, None]:
+    """Say step by step how a log is followed until its job has ended; does no I/O itself.
 
     Failures of the service that may pass are tried again, without end. Where the service has
     dropped something that was not read yet, a line in square brackets says how much.
-
-    Args:
-        read: asks for the log from a byte on.
-        ends_within: waits until the job ends, at most so many seconds; whether it has ended.
-        pause: waits so many seconds.
 
     Raises:
         TransportError: if the service refuses to tell.
     """
     decoder = getincrementaldecoder("utf-8")(errors="replace")
     position, failures, delay = 0, 0, _SOONEST
-    has_ended = ends_within(0)
+    has_ended = yield EndsWithin(0)
     while True:
-        try:
-            part = read(position)
-        except TransportError as error:
-            if not error.retryable:
-                raise
+        part = yield ReadFrom(position)
+        if isinstance(part, TransportError):
+            if not part.retryable:
+                raise part
             failures += 1
-            pause(retry_delay(failures, error.retry_after))
+            yield PauseFor(retry_delay(failures, part.retry_after))
             continue
         failures = 0
         missing = part.start - position
@@ -68,6 +87,6 @@ def follow_log(
         if not has_ended:
             delay = _SOONEST if data else min(2 * delay, _LATEST)
             # The log is read once more after the end, so that its last words are not lost.
-            has_ended = ends_within(delay)
+            has_ended = yield EndsWithin(delay)
     if rest := decoder.decode(b"", True):
         yield rest

@@ -236,8 +236,8 @@ def test_a_stream_that_the_transport_cannot_say_is_tried_again_later() -> None:
 def test_waiting_for_callbacks_without_a_subscriber_takes_no_time() -> None:
     b = bench(running)
     b.driver.wait_for_callbacks(None)
-    assert b.driver.stream_error is None
-    assert not b.driver.is_in_callback
+    assert b.driver.runner.stream_error is None
+    assert not b.driver.runner.is_in_callback
 
 
 def test_close_may_be_repeated() -> None:

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from adapters.drivers.loop import Loop, TimerHandle
+from adapters.drivers.loop import Loop, Task, TimerHandle
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import TransportError
@@ -84,12 +84,19 @@ class SocketChannel:
         self._pinged = False
         self._patience: float = 0.0
         self._attempt: TimerHandle | None = None
+        self.on_gone: Task | None = None
+        """Called once, when the connection is over and its socket closed."""
         self._deadline: TimerHandle | None = loop.call_later(OPEN_TIMEOUT, self._on_open_timeout)
         # Name resolution blocks and cannot be interrupted: never on the loop.
         workers.submit(self._resolve)
 
     def __repr__(self) -> str:
         return f"<SocketChannel {self._connection} to {self._where}>"
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nobody is told of it any more, and it is not over yet."""
+        return self._listener is None and self._socket is not None
 
     @property
     def _where(self) -> str:
@@ -352,6 +359,9 @@ class SocketChannel:
             self._deadline.cancel()
             self._deadline = None
         self._drop_socket()
+        gone, self.on_gone = self.on_gone, None
+        if gone is not None:
+            gone()
 
     def _drop_socket(self) -> None:
         if self._socket is not None:

@@ -144,18 +144,6 @@ class JobDriver:
         """Read from the socket while the subscriber has room, and only then."""
         self._reactor.call_soon(self.runner.adjust)
 
-    @property
-    def stream_error(self) -> BaseException | None:
-        """Why nothing more is delivered to the present or last subscriber."""
-        subscriber = self.runner.subscriber
-        return None if subscriber is None else subscriber.error
-
-    @property
-    def is_in_callback(self) -> bool:
-        """Whether the caller is the present or last subscriber's callback."""
-        subscriber = self.runner.subscriber
-        return subscriber is not None and subscriber.is_current_thread
-
     def close(self) -> None:
         """Let go of everything; who waits gets a `UsageError`. The job itself goes on."""
         self._reactor.call_soon(self.runner.close)

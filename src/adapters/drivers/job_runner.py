@@ -116,6 +116,16 @@ class JobRunner:
         """A number that no other wait or subscription of the job has had. From every thread."""
         return next(self._numbers)
 
+    @property
+    def stream_error(self) -> BaseException | None:
+        """Why nothing more is delivered to the present or last subscriber. From every thread."""
+        return None if self.subscriber is None else self.subscriber.error
+
+    @property
+    def is_in_callback(self) -> bool:
+        """Whether the caller is the present or last subscriber's callback. From every thread."""
+        return self.subscriber is not None and self.subscriber.is_current_thread
+
     # ---- callers -------------------------------------------------------------------------------
 
     def start_wait(self, event: WaitStarted | CancelRequested, waiter: Waiter) -> None:

@@ -20,6 +20,11 @@ JITTER = 0.1
 """By how much of itself a delay of the machine is made longer at random, at most."""
 
 
+def jittered(delay: float) -> float:
+    """A delay, made a little longer at random."""
+    return delay * (1 + JITTER * random.random())  # noqa: S311 - spreads load, keeps no secret
+
+
 class Reactor(Protocol):
     """Where machines live: their loop, their clock, their sockets, and threads for what blocks."""
 
@@ -118,7 +123,7 @@ class SharedReactor:
 
     def jittered(self, delay: float) -> float:
         """See `Reactor`."""
-        return delay * (1 + JITTER * random.random())  # noqa: S311 - spreads load, keeps no secret
+        return jittered(delay)
 
     def run_request(self, task: Task) -> None:
         """See `Reactor`."""

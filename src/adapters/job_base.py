@@ -1,0 +1,189 @@
+"""What is the same of a job for those who block and for those who await: what is known of it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from adapters.drivers.job_runner import JobRunner
+from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
+from adapters.job_facts import JobFacts
+from adapters.job_logs import LogPart
+from adapters.services.dialect import dialect_of
+from runtime_core.cancel import CancelOutcome
+from runtime_core.decoders import Decoder, DecoderRegistry, choose_decoder
+from runtime_core.documents import JobDocument
+from runtime_core.errors import (
+    JobTimeoutError,
+    RuntimeJobCancelledError,
+    RuntimeJobFailureError,
+    TransportError,
+    UsageError,
+)
+from runtime_core.events import LifecycleEvent
+from runtime_core.machine import JobMachine
+from runtime_core.states import JobState
+
+
+class JobBase(ABC):
+    """The facts of a job, its machine, and its decoded results. Asks nobody for anything.
+
+    The arguments are those of `RuntimeJob`.
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        api_client: ApiClient,
+        ws_client: StreamClient | None,
+        job_id: str,
+        program_id: str,
+        params: Mapping[str, Any] | None,
+        creation_date: str | datetime | None,
+        result_decoder: Decoder[Any],
+        image: str,
+        decoders: DecoderRegistry | None,
+        on_unknown_status: JobState | None,
+        initial: LifecycleEvent | None,
+        document: JobDocument | None,
+    ) -> None:
+        self._backend = backend
+        self._api_client = api_client
+        self._job_id = job_id
+        self._program_id = program_id
+        self._image = image
+        self._facts = JobFacts(api_client, job_id, params, creation_date, document)
+        self._decoders = DecoderRegistry() if decoders is None else decoders
+        self._result_decoder = result_decoder
+        self._choose(None)  # refuses what is no decoder
+        self._transport = _transport(api_client, ws_client, on_unknown_status)
+        self._machine = JobMachine(job_id, self._transport.traits)
+        if initial is not None:
+            self._machine.receive(initial)
+        # By the identity of the decoder, which the entry keeps alive. No lock: a fork could find it
+        # held by a thread that the child does not have.
+        self._values: dict[int, tuple[Decoder[Any], Any]] = {}
+
+    @property
+    @abstractmethod
+    def _runner(self) -> JobRunner:
+        """What runs the machine."""
+
+    # ---- what the job is -----------------------------------------------------------------------
+
+    def job_id(self) -> str:
+        """The id of the job, as its service names it."""
+        return self._job_id
+
+    def backend(self) -> Any:
+        """Where the job runs, as it was given."""
+        return self._backend
+
+    @property
+    def image(self) -> str:
+        """The image that was chosen for the program to run in; empty for the service's own."""
+        return self._image
+
+    @property
+    def program_id(self) -> str:
+        """What the job runs."""
+        return self._program_id
+
+    def __repr__(self) -> str:
+        state = self._machine.state.name if self._machine.confirmed else "not asked yet"
+        return f"<{type(self).__name__} {self._job_id!r} of {self._program_id!r}: {state}>"
+
+    # ---- what became of it ---------------------------------------------------------------------
+
+    def cancel_outcome(self) -> CancelOutcome | None:
+        """What became of the last `cancel`; None if there was none, or it is not decided yet."""
+        return self._machine.cancel_outcome
+
+    def stream_error(self) -> BaseException | None:
+        """Why the last stream ended early: the callback's exception, or the service's failure.
+
+        None if there was none, it goes on, or it ended as it should.
+        """
+        return self._runner.stream_error
+
+    def _known_result(self) -> str | None:
+        """The text of the result if it is here; raises if it is known that there is none."""
+        machine = self._machine
+        if machine.state is JobState.CANCELLED:
+            raise RuntimeJobCancelledError(self._job_id)
+        failure = machine.failure
+        if failure is not None:
+            raise RuntimeJobFailureError(self._job_id, failure.reason, failure.reason_code)
+        return machine.result_text
+
+    def _choose(self, decoder: Decoder[Any] | None) -> Decoder[Any]:
+        return choose_decoder(self._program_id, self._decoders, decoder, self._result_decoder)
+
+    def _decoded(self, decoder: Decoder[Any], text: str) -> Any:
+        known = self._values.get(id(decoder))
+        if known is None:
+            # If another thread is quicker, both get the same object.
+            known = self._values.setdefault(id(decoder), (decoder, decoder.decode(text)))
+        return known[1]
+
+    def _logs(self) -> str:
+        """Ask for the log; blocks."""
+        job_logs = getattr(self._api_client, "job_logs", None)
+        if job_logs is None:
+            raise UsageError(f"{type(self._api_client).__name__} has no job_logs")
+        try:
+            return str(asked(job_logs, self._job_id))
+        except TransportError as error:
+            if error.status_code == 404:
+                return ""
+            raise
+
+    def _read_log(self, start: int) -> LogPart | TransportError:
+        """Ask for the log from a byte on, and give what comes of that; blocks."""
+        part = getattr(self._api_client, "job_logs_part", None)
+        try:
+            if part is None:
+                return LogPart(0, self._logs().encode())
+            found: LogPart = part(self._job_id, start)
+        except TransportError as error:
+            return error
+        return found
+
+    def _timed_out(self, action: str, timeout: float | None) -> JobTimeoutError:
+        return JobTimeoutError(self._job_id, action, timeout or 0.0, self._machine.state)
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse what is no timeout.
+
+    Raises:
+        ValueError: if it is negative, or no number.
+    """
+    if timeout is not None and (math.isnan(timeout) or timeout < 0):
+        raise ValueError(f"timeout is in seconds, 0 or more, or None: not {timeout!r}")
+
+
+def check_wait(wait: float) -> None:
+    """Refuse what is no time between two polls.
+
+    Raises:
+        ValueError: if it is negative, or no number.
+    """
+    if math.isnan(wait) or wait < 0:
+        raise ValueError(f"wait is in seconds, 0 or more: not {wait!r}")
+
+
+def _transport(
+    api_client: ApiClient,
+    ws_client: StreamClient | None,
+    on_unknown_status: JobState | None,
+) -> ClientTransport:
+    traits = dialect_of(api_client).traits if ws_client is None else ws_client.traits
+    if on_unknown_status is not None:
+        traits = attrs.evolve(traits, on_unknown_status=on_unknown_status)
+    return ClientTransport(api_client, ws_client, traits)
