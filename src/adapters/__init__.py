@@ -7,7 +7,9 @@ Start with `RuntimeService`: `RuntimeService.local()` runs programs on this mach
 
 from typing import TYPE_CHECKING
 
+from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
 from adapters.backend import RuntimeBackend
+from adapters.drivers.async_subscriber import AsyncInterimResults
 from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
@@ -31,6 +33,9 @@ __all__ = [
     "CURRENT",
     "LEGACY",
     "ApiClient",
+    "AsyncInterimCallback",
+    "AsyncInterimResults",
+    "AsyncRuntimeJob",
     "BlockingDriver",
     "ClientTransport",
     "CurrentRuntimeClient",
