@@ -8,6 +8,7 @@ Start with `RuntimeService`: `RuntimeService.local()` runs programs on this mach
 from typing import TYPE_CHECKING
 
 from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
+from adapters.async_service import AsyncRuntimeService
 from adapters.backend import RuntimeBackend
 from adapters.drivers.async_subscriber import AsyncInterimResults
 from adapters.drivers.blocking import BlockingDriver
@@ -36,6 +37,7 @@ __all__ = [
     "AsyncInterimCallback",
     "AsyncInterimResults",
     "AsyncRuntimeJob",
+    "AsyncRuntimeService",
     "BlockingDriver",
     "ClientTransport",
     "CurrentRuntimeClient",

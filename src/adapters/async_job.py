@@ -13,7 +13,7 @@ from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.inbox import Gap, Inbox
 from adapters.drivers.job_runner import JobRunner
 from adapters.http.transport import ApiClient, StreamClient
-from adapters.job_base import JobBase, check_timeout, check_wait
+from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
@@ -93,19 +93,21 @@ class AsyncRuntimeJob(JobBase):
         reactor: AsyncioReactor | None = None,
     ) -> None:
         super().__init__(
-            backend,
-            api_client,
-            ws_client,
-            job_id,
-            program_id,
-            params,
-            creation_date,
-            result_decoder,
-            image,
-            decoders,
-            on_unknown_status,
-            initial,
-            document,
+            JobArguments(
+                backend=backend,
+                api_client=api_client,
+                ws_client=ws_client,
+                job_id=job_id,
+                program_id=program_id,
+                params=params,
+                creation_date=creation_date,
+                result_decoder=result_decoder,
+                image=image,
+                decoders=decoders,
+                on_unknown_status=on_unknown_status,
+                initial=initial,
+                document=document,
+            )
         )
         self._reactor = AsyncioReactor() if reactor is None else reactor
         self._driver = AsyncJobDriver(self._machine, self._transport, self._reactor)

@@ -14,7 +14,7 @@ from adapters.drivers.job_runner import JobRunner
 from adapters.drivers.reactor import ThreadReactor, shared_reactor
 from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, StreamClient
-from adapters.job_base import JobBase, check_timeout, check_wait
+from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
@@ -89,19 +89,21 @@ class RuntimeJob(JobBase, Closing):
         reactor: ThreadReactor | None = None,
     ) -> None:
         super().__init__(
-            backend,
-            api_client,
-            ws_client,
-            job_id,
-            program_id,
-            params,
-            creation_date,
-            result_decoder,
-            image,
-            decoders,
-            on_unknown_status,
-            initial,
-            document,
+            JobArguments(
+                backend=backend,
+                api_client=api_client,
+                ws_client=ws_client,
+                job_id=job_id,
+                program_id=program_id,
+                params=params,
+                creation_date=creation_date,
+                result_decoder=result_decoder,
+                image=image,
+                decoders=decoders,
+                on_unknown_status=on_unknown_status,
+                initial=initial,
+                document=document,
+            )
         )
         self._reactor = shared_reactor() if reactor is None else reactor
         self._driver = JobDriver(self._machine, self._transport, self._reactor)

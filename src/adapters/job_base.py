@@ -16,7 +16,7 @@ from adapters.job_facts import JobFacts
 from adapters.job_logs import LogPart
 from adapters.services.dialect import dialect_of
 from runtime_core.cancel import CancelOutcome
-from runtime_core.decoders import Decoder, DecoderRegistry, choose_decoder
+from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import JobDocument
 from runtime_core.errors import (
     JobTimeoutError,
@@ -30,41 +30,49 @@ from runtime_core.machine import JobMachine
 from runtime_core.states import JobState
 
 
+@attrs.frozen(kw_only=True)
+class JobArguments:
+    """What a job is made of, whoever it is made for; `RuntimeJob` says what each is."""
+
+    backend: Any
+    api_client: ApiClient
+    ws_client: StreamClient | None
+    job_id: str
+    program_id: str
+    params: Mapping[str, Any] | None = None
+    creation_date: str | datetime | None = None
+    result_decoder: Decoder[Any] = ResultDecoder
+    image: str = ""
+    decoders: DecoderRegistry | None = None
+    on_unknown_status: JobState | None = None
+    initial: LifecycleEvent | None = None
+    document: JobDocument | None = None
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The same as arguments of a job's class."""
+        return attrs.asdict(self, recurse=False)
+
+
 class JobBase(ABC):
-    """The facts of a job, its machine, and its decoded results. Asks nobody for anything.
+    """The facts of a job, its machine, and its decoded results. Asks nobody for anything."""
 
-    The arguments are those of `RuntimeJob`.
-    """
-
-    def __init__(
-        self,
-        backend: Any,
-        api_client: ApiClient,
-        ws_client: StreamClient | None,
-        job_id: str,
-        program_id: str,
-        params: Mapping[str, Any] | None,
-        creation_date: str | datetime | None,
-        result_decoder: Decoder[Any],
-        image: str,
-        decoders: DecoderRegistry | None,
-        on_unknown_status: JobState | None,
-        initial: LifecycleEvent | None,
-        document: JobDocument | None,
-    ) -> None:
-        self._backend = backend
-        self._api_client = api_client
-        self._job_id = job_id
-        self._program_id = program_id
-        self._image = image
-        self._facts = JobFacts(api_client, job_id, params, creation_date, document)
-        self._decoders = DecoderRegistry() if decoders is None else decoders
-        self._result_decoder = result_decoder
+    def __init__(self, given: JobArguments) -> None:
+        self._backend = given.backend
+        self._api_client = given.api_client
+        self._job_id = given.job_id
+        self._program_id = given.program_id
+        self._image = given.image
+        self._facts = JobFacts(
+            given.api_client, given.job_id, given.params, given.creation_date, given.document
+        )
+        self._decoders = DecoderRegistry() if given.decoders is None else given.decoders
+        self._result_decoder = given.result_decoder
         self._choose(None)  # refuses what is no decoder
-        self._transport = _transport(api_client, ws_client, on_unknown_status)
-        self._machine = JobMachine(job_id, self._transport.traits)
-        if initial is not None:
-            self._machine.receive(initial)
+        self._transport = _transport(given)
+        self._machine = JobMachine(given.job_id, self._transport.traits)
+        if given.initial is not None:
+            self._machine.receive(given.initial)
         # By the identity of the decoder, which the entry keeps alive. No lock: a fork could find it
         # held by a thread that the child does not have.
         self._values: dict[int, tuple[Decoder[Any], Any]] = {}
@@ -178,12 +186,9 @@ def check_wait(wait: float) -> None:
         raise ValueError(f"wait is in seconds, 0 or more: not {wait!r}")
 
 
-def _transport(
-    api_client: ApiClient,
-    ws_client: StreamClient | None,
-    on_unknown_status: JobState | None,
-) -> ClientTransport:
-    traits = dialect_of(api_client).traits if ws_client is None else ws_client.traits
-    if on_unknown_status is not None:
-        traits = attrs.evolve(traits, on_unknown_status=on_unknown_status)
-    return ClientTransport(api_client, ws_client, traits)
+def _transport(given: JobArguments) -> ClientTransport:
+    streams = given.ws_client
+    traits = dialect_of(given.api_client).traits if streams is None else streams.traits
+    if given.on_unknown_status is not None:
+        traits = attrs.evolve(traits, on_unknown_status=given.on_unknown_status)
+    return ClientTransport(given.api_client, streams, traits)

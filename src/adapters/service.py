@@ -12,6 +12,7 @@ from adapters.http.client import RuntimeClient
 from adapters.http.current_client import CurrentRuntimeClient
 from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
+from adapters.job_base import JobArguments
 from adapters.paging import entries
 from adapters.parameters import ParameterNamespace
 from adapters.run_options import RunOptions
@@ -150,6 +151,11 @@ class RuntimeService(ServicePrograms, Closing):
         """Where the service is."""
         return self._client.url
 
+    @property
+    def has_streams(self) -> bool:
+        """Whether jobs can be streamed; if not, they are polled."""
+        return self._streams is not None
+
     def __repr__(self) -> str:
         return f"<RuntimeService {self.url}>"
 
@@ -185,34 +191,44 @@ class RuntimeService(ServicePrograms, Closing):
             TransportError: if the service did not take the job, or did not say so. The message
                 says whether it may have arrived; it is never submitted again behind your back.
         """
+        if callback is not None and not self.has_streams:
+            raise UsageError("the service has no streams: run without callback, and wait")
+        given = self._submitted(program_id, options, inputs, result_decoder, image)
+        return self._make_job(given, callback)
+
+    def _submitted(
+        self,
+        program_id: str,
+        options: RunOptions | Mapping[str, Any] | None,
+        inputs: Mapping[str, Any] | ParameterNamespace | None,
+        result_decoder: Decoder[Any] | None,
+        image: str,
+    ) -> JobArguments:
+        """Submit a job; see `run`."""
         chosen = RunOptions.of(options)
         decoder = ResultDecoder if result_decoder is None else result_decoder
         # Before the job is there: nobody would learn its id from a refusal.
         choose_decoder(program_id, self._decoders, None, decoder)
-        if callback is not None and self._streams is None:
-            raise UsageError("the service has no streams: run without callback, and wait")
-        given = _inputs(inputs)
+        params = _inputs(inputs)
         answer = self._client.program_run(
             program_id,
             chosen.backend_name,
-            given,
+            params,
             image=image or chosen.image or "",
             log_level=chosen.log_level or None,
             **self._account,
             **self._current_options(chosen),
         )
         told = answer.get("backend")
-        return self._make_job(
-            self._backend(told if isinstance(told, str) and told else chosen.backend_name),
-            self._client,
-            self._streams,
-            answer["id"],
-            program_id,
-            given,
-            None,
-            callback,
-            decoder,
-            image or chosen.image or "",
+        return JobArguments(
+            backend=self._backend(told if isinstance(told, str) and told else chosen.backend_name),
+            api_client=self._client,
+            ws_client=self._streams,
+            job_id=answer["id"],
+            program_id=program_id,
+            params=params,
+            result_decoder=decoder,
+            image=image or chosen.image or "",
             decoders=self._decoders,
             on_unknown_status=self._on_unknown_status,
             initial=JobQueued(),
@@ -233,7 +249,11 @@ class RuntimeService(ServicePrograms, Closing):
             RuntimeJobNotFoundError: if the service does not know it.
             TransportError: if the service cannot be asked.
         """
-        return self._found(self._client.job_get(job_id))
+        return self._make_job(self._find_job(job_id))
+
+    def _find_job(self, job_id: str) -> JobArguments:
+        """Find a job again; see `job`."""
+        return self._told(self._client.job_get(job_id))
 
     def jobs(
         self,
@@ -254,12 +274,19 @@ class RuntimeService(ServicePrograms, Closing):
         Raises:
             TransportError: if the service cannot be asked.
         """
+        found = self._find_jobs(limit, skip, pending, program_id)
+        return [self._make_job(each) for each in found]
+
+    def _find_jobs(
+        self, limit: int | None, skip: int, pending: bool | None, program_id: str | None
+    ) -> list[JobArguments]:
+        """Find jobs; see `jobs`."""
 
         def page(size: int, offset: int) -> tuple[Sequence[object], int]:
             answer = self._client.jobs_get(size, offset, pending, program_id)
             return answer.get("jobs") or (), as_promised(read_job_page, answer).count
 
-        found = {job.job_id(): job for job in map(self._found, entries(page, limit, skip))}
+        found = {each.job_id: each for each in map(self._told, entries(page, limit, skip))}
         return list(found.values())
 
     def delete_job(self, job_id: str) -> None:
@@ -303,19 +330,20 @@ class RuntimeService(ServicePrograms, Closing):
         """Have the service forget what it has cached of the access token's rights."""
         self._client.logout()
 
-    def _make_job(self, *args: Any, **more: Any) -> RuntimeJob:
+    def _make_job(self, given: JobArguments, callback: InterimCallback | None = None) -> RuntimeJob:
         """Make a job of the class that this service gives."""
-        return RuntimeJob(*args, **more)
+        return RuntimeJob(**given.keywords, user_callback=callback)
 
-    def _found(self, answer: object) -> RuntimeJob:
+    def _told(self, answer: object) -> JobArguments:
+        """Read what the service says of a job."""
         document = as_promised(read_job, answer)
         said = dialect_of(self._client).status_event(answer)
-        return self._make_job(
-            self._backend(document.backend),
-            self._client,
-            self._streams,
-            document.id,
-            document.program_id,
+        return JobArguments(
+            backend=self._backend(document.backend),
+            api_client=self._client,
+            ws_client=self._streams,
+            job_id=document.id,
+            program_id=document.program_id,
             image=document.image,
             decoders=self._decoders,
             on_unknown_status=self._on_unknown_status,

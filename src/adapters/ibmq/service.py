@@ -14,6 +14,7 @@ from adapters.ibmq.job import RuntimeJob
 from adapters.ibmq.options import RuntimeOptions
 from adapters.ibmq.program import RuntimeProgram
 from adapters.job import InterimCallback
+from adapters.job_base import JobArguments
 from adapters.parameters import ParameterNamespace
 from adapters.run_options import RunOptions
 from adapters.service import RuntimeService
@@ -275,8 +276,8 @@ class IBMRuntimeService(RuntimeService):
         """Have the service forget what it has cached of the account's rights."""
         super().logout()
 
-    def _make_job(self, *args: Any, **more: Any) -> RuntimeJob:
-        return RuntimeJob(*args, **more)
+    def _make_job(self, given: JobArguments, callback: InterimCallback | None = None) -> RuntimeJob:
+        return RuntimeJob(**given.keywords, user_callback=callback)
 
     def _backend(self, name: str | None) -> Any:
         """Give the provider's backend of that name; ours if it has none."""
