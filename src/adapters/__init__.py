@@ -5,12 +5,10 @@ Start with `RuntimeService`: `RuntimeService.local()` runs programs on this mach
 `RuntimeJob`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
-from adapters.async_service import AsyncRuntimeService
 from adapters.backend import RuntimeBackend
-from adapters.drivers.async_subscriber import AsyncInterimResults
 from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
@@ -27,6 +25,9 @@ from adapters.transport import StreamEndpoint, StreamProtocol, Transport
 from adapters.websocket.client import RuntimeWebsocketClient
 
 if TYPE_CHECKING:
+    from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
+    from adapters.async_service import AsyncRuntimeService
+    from adapters.drivers.async_subscriber import AsyncInterimResults
     from adapters.local.process import LocalServiceProcess
     from adapters.local.service import LocalRuntimeService
 
@@ -64,14 +65,18 @@ __all__ = [
 ]
 
 
+# Who uses neither asyncio nor the service of this machine does not pay for them.
+_AT_FIRST_USE = {
+    "AsyncInterimCallback": "adapters.async_job",
+    "AsyncInterimResults": "adapters.drivers.async_subscriber",
+    "AsyncRuntimeJob": "adapters.async_job",
+    "AsyncRuntimeService": "adapters.async_service",
+    "LocalRuntimeService": "adapters.local.service",
+    "LocalServiceProcess": "adapters.local.process",
+}
+
+
 def __getattr__(name: str) -> object:
-    # Who speaks with a service somewhere else does not pay for the one on this machine.
-    if name == "LocalRuntimeService":
-        from adapters.local.service import LocalRuntimeService
-
-        return LocalRuntimeService
-    if name == "LocalServiceProcess":
-        from adapters.local.process import LocalServiceProcess
-
-        return LocalServiceProcess
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _AT_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_AT_FIRST_USE[name]), name)
