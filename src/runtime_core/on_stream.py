@@ -17,7 +17,8 @@ from runtime_core.states import JobState
 from runtime_core.watch import WatchSignal, WatchState
 
 # A member looked up on its Enum costs ten times what a global does.
-_OPEN, _ACTIVE = ConnectionState.OPEN, SubscriptionState.ACTIVE
+_OPEN, _RETRYING = ConnectionState.OPEN, ConnectionState.RETRYING
+_ACTIVE = SubscriptionState.ACTIVE
 
 
 def on_opened(job: Regions, event: StreamOpened) -> tuple[Command, ...]:
@@ -68,6 +69,8 @@ def on_stream_ended(
     out: list[Command] = []
     if job.state.is_final:
         stream.on_ended_final(event, out)
+        if stream.connection is _RETRYING:
+            _report_retry(job, event, out)
         job.want_result(out)
         return tuple(out)
     was_open = stream.is_open
@@ -76,12 +79,18 @@ def on_stream_ended(
         stream.on_not_running()
     else:
         stream.on_ended(event, job.watch.next_number, out)
-    if isinstance(event, StreamFailed):
-        text = f"Job {job.job_id}: {stated(event.error)}; the stream is opened again."
-        out.append(Report(Notice.RETRY, text, event.error))
+    _report_retry(job, event, out)
     if was_open:
         _on_hint(job, stream.attempts, out)
     return tuple(out)
+
+
+def _report_retry(
+    job: Regions, event: StreamClosed | StreamFailed | StreamNotReady, out: list[Command]
+) -> None:
+    if isinstance(event, StreamFailed):
+        text = f"Job {job.job_id}: {stated(event.error)}; the stream is opened again."
+        out.append(Report(Notice.RETRY, text, event.error))
 
 
 def _on_hint(job: Regions, attempts: int, out: list[Command]) -> None:

@@ -35,6 +35,9 @@ DRAIN_DEADLINE = 10.0
 """Seconds without a message after which the stream of a final job is given up, if its service
 does not close it."""
 
+LAST_ATTEMPTS = 5
+"""How many connections in a row may fail, without a message, after the job was found final."""
+
 NORMAL_CLOSE = 1000
 
 # On Python 3.11 a member costs ten times as much to look up on its Enum as a global (53 ns, 5).
@@ -156,10 +159,17 @@ class StreamRegion:
         out: list[Command],
     ) -> None:
         """The current connection ended while the job is not final: try again later."""
-        self.current = 0
         self.exposed = True
         clean = isinstance(event, StreamClosed) and event.code == NORMAL_CLOSE
         self.clean_mark = next_request if clean else 0
+        self._retry_later(event, out)
+
+    def _retry_later(
+        self, event: StreamClosed | StreamFailed | StreamNotReady, out: list[Command]
+    ) -> None:
+        """The current connection has ended, and another follows after a while."""
+        self._disarm(out)
+        self.current = 0
         self.connection = CONNECTION[self.connection, ConnectionSignal.ENDED]
         self.attempts += 1
         # A service may ask for more patience than we have, not for less.
@@ -197,6 +207,9 @@ class StreamRegion:
     ) -> None:
         """The current connection ended, and the job is final."""
         complete = self.is_open and isinstance(event, StreamClosed) and event.code == NORMAL_CLOSE
+        if self.is_active and self.last_pass and not complete and self._may_try_again(event):
+            self._retry_later(event, out)
+            return
         self.current = 0
         self.drop(out)
         if not self.is_active:
@@ -207,6 +220,17 @@ class StreamRegion:
             self._finish(out, _incomplete(event))
         else:
             self._last_pass(complete, out)
+
+    def _may_try_again(self, event: StreamClosed | StreamFailed | StreamNotReady) -> bool:
+        """Whether what is missing of a final job may still be had: its service is away, say."""
+        if self.attempts + 1 >= LAST_ATTEMPTS:
+            return False
+        match event:
+            case StreamFailed(error=TransportError(retryable=retryable)):
+                return retryable
+            case StreamClosed():
+                return True
+        return False
 
     def on_drain_deadline(self, out: list[Command]) -> None:
         """The service does not close the stream of a job that is final."""
@@ -243,6 +267,7 @@ class StreamRegion:
     def _last_pass(self, complete: bool, out: list[Command]) -> None:
         if self.traits.keeps_interim:
             self.last_pass = True
+            self.attempts = 0
             self.open(out)
             return
         self.drop(out)

@@ -34,6 +34,7 @@ from runtime_core.errors import (
     TransportError,
 )
 from runtime_core.events import JobQueued, JobStarted, JobSucceeded
+from runtime_core.stream import LAST_ATTEMPTS
 from runtime_core.traits import Resume
 
 LAST: Script = (OPENS, CLOSES)
@@ -456,11 +457,12 @@ def test_an_interim_result_that_does_not_decode_is_raised_and_ends_the_iterator(
 
 
 def test_a_stream_that_cannot_be_had_to_its_end_is_raised() -> None:
-    w = world("COMPLETED", streams=Resume.OFFSET, script=[(OPENS, says("1"), BREAKS), (BREAKS,)])
+    away = [(BREAKS,)] * LAST_ATTEMPTS
+    w = world("COMPLETED", streams=Resume.OFFSET, script=[(OPENS, says("1"), BREAKS), *away])
     w.job.wait_for_final_state()
     items = w.job.interim_results()
     assert next(items) == 1
-    with pytest.raises(TransportError):
+    with w.takes(0.5 + 1 + 2 + 4), pytest.raises(TransportError):
         next(items)
     assert list(items) == []
     assert isinstance(w.job.stream_error(), TransportError)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from scenes import (
     ERROR,
+    FATAL,
     LIVE,
     OFFSET,
     POLLED,
@@ -352,38 +355,99 @@ def test_a_job_found_final_while_retrying_gets_one_pass(traits: ServiceTraits) -
     assert scene.tell(StreamClosed(2)) == (STOP_STREAM, EndSubscription(1))
 
 
+LAST_DELAYS = [0.5, 1.0, 2.0, 4.0]
+"""How far apart the attempts after the end are, in seconds, where a service is away."""
+
+
+def tell_last_attempts(scene: Scene, first: int, kind: Callable[[int], StreamClosed]) -> Scene:
+    """Let all attempts after the end but the last fail, from connection `first` on."""
+    for place, delay in enumerate(LAST_DELAYS):
+        timer = scene.tell(kind(first + place))[-1]
+        assert isinstance(timer, StartTimer)
+        assert timer.delay == delay
+        assert scene.tell(fired(timer)) == (OpenStream(first + place + 1, scene.machine.received),)
+    return scene
+
+
 @pytest.mark.parametrize(
-    ("event", "message"),
+    ("code", "reason", "message"),
     [
-        (StreamClosed(2, 1011, "going wrong"), "was closed with 1011 going wrong after"),
-        (StreamClosed(2, 1011), "was closed with 1011 after"),
-        (StreamClosed(2), "was closed with 1000 after"),
-        (StreamNotReady(2), "was refused, because the job does not run after"),
+        (1011, "going wrong", "was closed with 1011 going wrong after"),
+        (1011, "", "was closed with 1011 after"),
+        (1000, "", "was closed with 1000 after"),
     ],
 )
-def test_a_pass_that_fails_is_the_last_one(
-    event: StreamClosed | StreamNotReady, message: str
-) -> None:
+def test_a_pass_that_fails_is_made_again_a_few_times(code: int, reason: str, message: str) -> None:
     scene = streaming(OFFSET)
     scene.tell(StreamClosed(1), JobSucceeded(3))
-    (end,) = scene.tell(event)
+    tell_last_attempts(scene, 2, lambda number: StreamClosed(number, code, reason))
+    (end,) = scene.tell(StreamClosed(6, code, reason))
     assert isinstance(end, EndSubscription)
     assert isinstance(end.error, TransportError)
     assert end.error.message.startswith(f"The stream {message} the job had ended")
     assert end.error.retryable
 
 
+def test_a_service_that_is_away_at_the_end_is_waited_for() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(InterimReceived(1, ("a",)), StreamFailed(1, ERROR), JobSucceeded(3))
+    timer = retry(2, 0.5)
+    assert scene.tell(StreamFailed(2, ERROR)) == (timer, reopening())
+    assert scene.tell(fired(timer)) == (OpenStream(3, 1),)
+    scene.tell(StreamOpened(3))
+    assert scene.tell(InterimReceived(3, ("b",))) == (Deliver(1, 1, ("b",)),)
+    assert scene.tell(StreamClosed(3)) == (STOP_STREAM, EndSubscription(1))
+
+
+def test_a_message_after_the_end_gives_the_service_its_time_anew() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(StreamClosed(1), JobSucceeded(3))
+    tell_last_attempts(scene, 2, lambda number: StreamClosed(number, 1006))
+    scene.tell(StreamOpened(6), InterimReceived(6, ("m",)))
+    assert retry(7, 0.5) in scene.tell(StreamFailed(6, ERROR))
+
+
+def test_a_retry_after_is_obeyed_after_the_end_too() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(StreamClosed(1), JobSucceeded(3))
+    busy = TransportError("too many", 429, retryable=True, retry_after=7.0)
+    assert scene.tell(StreamFailed(2, busy)) == (retry(2, 7.0), reopening(busy))
+
+
+@pytest.mark.parametrize("error", [FATAL, ValueError("no transport")])
+def test_a_pass_that_is_refused_for_good_is_the_last_one(error: Exception) -> None:
+    scene = streaming(OFFSET)
+    scene.tell(StreamClosed(1), JobSucceeded(3))
+    assert scene.tell(StreamFailed(2, error)) == (EndSubscription(1, error),)
+
+
+def test_a_pass_that_is_refused_because_the_job_does_not_run_is_the_last_one() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(StreamClosed(1), JobSucceeded(3))
+    (end,) = scene.tell(StreamNotReady(2))
+    assert isinstance(end, EndSubscription)
+    assert "was refused, because the job does not run after the job had ended" in str(end.error)
+
+
+def test_who_wants_no_more_ends_the_passes() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(StreamClosed(1), JobSucceeded(3), StreamFailed(2, ERROR))
+    assert scene.tell(SubscriptionCancelled(1)) == (EndSubscription(1), STOP_STREAM)
+
+
 def test_a_pass_that_breaks_tells_what_broke_it() -> None:
     scene = streaming(OFFSET)
-    scene.tell(StreamClosed(1), JobSucceeded(3), StreamOpened(2))
-    assert scene.tell(StreamFailed(2, ERROR)) == (STOP_STREAM, EndSubscription(1, ERROR))
+    scene.tell(StreamClosed(1), JobSucceeded(3))
+    tell_last_attempts(scene, 2, lambda number: StreamClosed(number, 1006))
+    scene.tell(StreamOpened(6))
+    assert scene.tell(StreamFailed(6, ERROR)) == (STOP_STREAM, EndSubscription(1, ERROR))
 
 
-def test_a_connection_that_breaks_after_the_end_gets_one_pass() -> None:
+def test_a_connection_that_breaks_after_the_end_is_followed_by_a_pass_at_once() -> None:
     scene = streaming(OFFSET)
     scene.tell(JobSucceeded(), InterimReceived(1, ("m",)))
     assert scene.tell(StreamFailed(1, ERROR)) == (STOP_STREAM, OpenStream(2, 1))
-    assert scene.tell(StreamFailed(2, ERROR)) == (EndSubscription(1, ERROR),)
+    assert scene.tell(StreamFailed(2, ERROR)) == (retry(2, 0.5), reopening())
 
 
 def test_a_connection_that_is_being_opened_at_the_end_is_the_pass() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from scenes import (
     ERROR,
+    FATAL,
     LIVE,
     LIVE_RESULT,
     OFFSET,
@@ -91,12 +92,12 @@ def test_a_job_that_has_ended_is_replayed_where_it_was_kept(traits: ServiceTrait
     assert scene.tell(StreamClosed(1)) == (STOP_STREAM, EndSubscription(1))
 
 
-def test_a_replay_that_breaks_goes_on_once() -> None:
+def test_a_replay_that_breaks_goes_on() -> None:
     scene = Scene(OFFSET, JobSucceeded(), ReplayRequested(1), StreamOpened(1))
     scene.tell(InterimReceived(1, ("m",)))
     assert scene.tell(StreamFailed(1, ERROR)) == (STOP_STREAM, OpenStream(2, 1))
     scene.tell(StreamOpened(2))
-    assert scene.tell(StreamFailed(2, ERROR)) == (STOP_STREAM, EndSubscription(1, ERROR))
+    assert scene.tell(StreamFailed(2, FATAL)) == (STOP_STREAM, EndSubscription(1, FATAL))
     # The next one has its own chance.
     assert scene.tell(ReplayRequested(2)) == (OpenStream(3, 0),)
     assert scene.tell(StreamFailed(3, ERROR)) == (OpenStream(4, 0),)
@@ -394,9 +395,9 @@ def test_a_stream_given_up_at_its_deadline_still_compares_the_last_message() -> 
 def test_a_last_pass_that_breaks_delivers_what_is_held() -> None:
     scene = streaming(OFFSET_RESULT)
     scene.tell(InterimReceived(1, ("m",)), StreamClosed(1), JobSucceeded(3))
-    assert scene.tell(StreamFailed(2, ERROR)) == (
+    assert scene.tell(StreamFailed(2, FATAL)) == (
         Deliver(1, 0, ("m",)),
-        EndSubscription(1, ERROR),
+        EndSubscription(1, FATAL),
     )
 
 
