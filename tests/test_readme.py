@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-RUNNING, EMBEDDING = BLOCKS
+RUNNING, IN_ASYNCIO, EMBEDDING = BLOCKS
 
 
 class Vendor:
@@ -52,6 +52,17 @@ def test_a_job_is_run_as_shown(
     assert len(interim) == 4
     assert all(" +- " in line for line in interim)
     assert "'estimate': 3.1" in result
+
+
+def test_jobs_are_run_in_asyncio_as_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(IN_ASYNCIO, {})
+    *interim, results = capsys.readouterr().out.splitlines()
+    assert len(interim) == 4
+    assert all(" +- " in line for line in interim)
+    assert results.count("'estimate': 3.1") == 2
 
 
 def drawing() -> ModuleType:
