@@ -5,20 +5,39 @@ Every scenario is fed whole, then one byte at a time, then cut anywhere: the sam
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 import struct
 import tracemalloc
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websocket_bytes import (
+    BYE,
+    HELLO,
+    LIMIT,
+    TOKEN,
+    WORLD,
+    Answer,
+    Broken,
+    Outcome,
+    accepted,
+    bytewise,
+    client,
+    close_frame,
+    cut,
+    frame,
+    frames,
+    header,
+    normalise,
+    raw,
+    run,
+    text,
+    whole,
+)
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -45,153 +64,6 @@ from adapters.websocket.ws_events import (
     WebSocketState,
 )
 from runtime_core.errors import UsageError
-
-TOKEN = "s3cret-token"
-LIMIT = 4096
-LAST = (Rejected, Closed, Failed)
-
-# ---- the peer ----------------------------------------------------------------------------------
-
-
-def client(**options: Any) -> WebSocketProtocol:
-    options = {"max_message_bytes": LIMIT} | options
-    return WebSocketProtocol("host.example", "/stream", [("Authorization", TOKEN)], **options)
-
-
-def accept_value(request: bytes) -> str:
-    key = re.search(rb"Sec-WebSocket-Key: (\S+)", request, re.IGNORECASE)
-    assert key is not None
-    digest = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-    return base64.b64encode(digest).decode()
-
-
-def accepted(request: bytes, *more: str) -> bytes:
-    lines = [
-        "HTTP/1.1 101 Switching Protocols",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {accept_value(request)}",
-        *more,
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
-    first = (0x80 if fin else 0) | rsv << 4 | opcode
-    if len(payload) < 126:
-        return bytes([first, len(payload)]) + payload
-    if len(payload) < 65536:
-        return struct.pack("!BBH", first, 126, len(payload)) + payload
-    return struct.pack("!BBQ", first, 127, len(payload)) + payload
-
-
-def header(opcode: int, length: int, *, fin: bool = True) -> bytes:
-    return struct.pack("!BBQ", (0x80 if fin else 0) | opcode, 127, length)
-
-
-def text(words: str, *, fin: bool = True) -> bytes:
-    return frame(1, words.encode(), fin=fin)
-
-
-def close_frame(code: int, reason: bytes = b"") -> bytes:
-    return frame(8, struct.pack("!H", code) + reason)
-
-
-HELLO, WORLD = text("hello"), text("wörld")
-BYE = close_frame(1000, b"bye")
-
-# ---- how a scenario is run ---------------------------------------------------------------------
-
-
-@attrs.frozen
-class Broken:
-    """A `Failed`, comparable."""
-
-    message: str
-    retryable: bool
-    status_code: int | None
-    close_code: int | None
-
-
-@attrs.frozen
-class Outcome:
-    """What a stream came to, whatever way it was cut."""
-
-    events: tuple[WebSocketEvent | Broken, ...]
-    sent: tuple[Event, ...]
-    state: WebSocketState
-
-
-def normalise(events: Sequence[WebSocketEvent]) -> tuple[WebSocketEvent | Broken, ...]:
-    """Merge adjacent `TextReceived`, make `Failed` comparable."""
-    merged: list[WebSocketEvent | Broken] = []
-    for event in events:
-        previous = merged[-1] if merged else None
-        if isinstance(event, TextReceived) and isinstance(previous, TextReceived):
-            merged[-1] = TextReceived(previous.texts + event.texts)
-        elif isinstance(event, Failed):
-            error = event.error
-            merged.append(
-                Broken(error.message, error.retryable, error.status_code, event.close_code)
-            )
-        else:
-            merged.append(event)
-    return tuple(merged)
-
-
-def sent_frames(data: bytes) -> tuple[Event, ...]:
-    """Read what a client sent after its request with wsproto's server."""
-    server = WSConnection(ConnectionType.SERVER)
-    server.receive_data(REQUEST)
-    list(server.events())
-    server.send(AcceptConnection())
-    server.receive_data(data)
-    return tuple(server.events())
-
-
-REQUEST = (
-    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
-
-Answer = Callable[[bytes], bytes]
-
-
-def cut(data: bytes, cuts: Sequence[int]) -> list[bytes]:
-    edges = [0, *sorted({at for at in cuts if 0 < at < len(data)}), len(data)]
-    return [data[i:j] for i, j in pairwise(edges)]
-
-
-def run(
-    answer: Answer, cutter: Callable[[bytes], list[bytes]], *, eof: bool, **options: Any
-) -> Outcome:
-    protocol = client(**options)
-    protocol.start()
-    request = protocol.data_to_send()
-    events: list[WebSocketEvent] = []
-    sent = b""
-    for piece in [*cutter(answer(request)), *([b""] if eof else [])]:
-        events += protocol.receive(piece)
-        sent += protocol.data_to_send()
-    ends = [event for event in events if isinstance(event, LAST)]
-    assert ends == events[-1:] if protocol.state is WebSocketState.CLOSED else not ends
-    return Outcome(normalise(events), sent_frames(sent), protocol.state)
-
-
-def whole(data: bytes) -> list[bytes]:
-    return [data]
-
-
-def bytewise(data: bytes) -> list[bytes]:
-    return [data[i : i + 1] for i in range(len(data))]
-
-
-def frames(*parts: bytes) -> Answer:
-    return lambda request: accepted(request) + b"".join(parts)
-
-
-def raw(data: bytes) -> Answer:
-    return lambda _request: data
 
 
 def broken(what: str, code: int | None, *, retryable: bool) -> Broken:
@@ -329,6 +201,11 @@ SCENARIOS: dict[str, tuple[Answer, list[WebSocketEvent | Broken], list[Event]]] 
     "stray continuation": (
         frames(frame(0, b"x")),
         [OPENED, breach("unexpected CONTINUATION")],
+        [CloseConnection(1002, "")],
+    ),
+    "stray continuation after a long message": (
+        frames(text("a" * 4000), frame(0, b"x" * 100)),
+        [OPENED, TextReceived(("a" * 4000,)), breach("unexpected CONTINUATION")],
         [CloseConnection(1002, "")],
     ),
     "long control frame": (
@@ -681,6 +558,92 @@ def test_adjacent_texts_of_one_read_are_one_event() -> None:
 
 
 # ---- the traps of wsproto, by name -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        "permessage-deflate",
+        "permessage-deflate; server_max_window_bits=8",
+        "x-webkit-deflate-frame",
+    ],
+)
+def test_trap_compression_is_not_offered_and_refused_if_it_comes_unasked(extension: str) -> None:
+    peer = Peer()
+    assert peer.request.extensions == []
+    protocol = client()
+    protocol.start()
+    request = protocol.data_to_send()
+    assert b"extensions" not in request.lower()
+    answer = accepted(request, f"Sec-WebSocket-Extensions: {extension}")
+    events = protocol.receive(answer + frame(1, b"deflated", rsv=4))
+    assert normalise(events) == (no_handshake("unrecognized extension"),)
+    assert protocol.state is WebSocketState.CLOSED
+
+
+def test_trap_a_compressed_frame_is_a_breach() -> None:
+    peer = Peer().open()
+    events = peer.client.receive(HELLO + frame(1, b"\xf2\x48\xcd", rsv=4))
+    assert normalise(events) == (
+        TextReceived(("hello",)),
+        breach("Reserved bit set unexpectedly"),
+    )
+
+
+@pytest.mark.parametrize("status", [100, 103])
+def test_trap_an_interim_response_is_neither_an_answer_nor_a_rejection(status: int) -> None:
+    protocol = client()
+    protocol.start()
+    answer = accepted(protocol.data_to_send())
+    assert protocol.receive(f"HTTP/1.1 {status} Wait\r\n\r\n".encode()) == ()
+    assert state_of(protocol) is WebSocketState.CONNECTING
+    assert protocol.receive(answer + HELLO) == (OPENED, TextReceived(("hello",)))
+
+
+def test_trap_a_rejection_without_a_length_does_not_wait_for_the_end_of_its_body() -> None:
+    protocol = client()
+    (rejected,) = protocol.receive(rejection(503, "Server: x"))
+    assert rejected == Rejected(503, (("server", "x"),), b"")
+    assert protocol.receive(b"") == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "closed the connection during the handshake"),
+        (b"\0\1garbage", "did not answer with a websocket handshake: not HTTP"),
+        (b"HTTP/1.1 1x1\r\n\r\n", "did not answer with a websocket handshake: Bad HTTP message"),
+        (b"HTTP/1.1 101 Ok\r\nA: " + b"a" * 70_000, "its headers are too long"),
+    ],
+)
+def test_trap_an_end_garbage_and_long_headers_are_told_apart(answer: bytes, words: str) -> None:
+    (failed,) = client().receive(answer)
+    assert isinstance(failed, Failed)
+    assert words in failed.error.message
+
+
+def test_trap_wsproto_gets_64_kib_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = Peer(max_message_bytes=1_000_000).open()
+    sizes = []
+    receive = Connection.receive_data
+
+    def record(connection: Connection, data: bytes | None) -> None:
+        sizes.append(len(data or b""))
+        receive(connection, data)
+
+    monkeypatch.setattr(Connection, "receive_data", record)
+    assert peer.client.receive(frame(2, b"x" * 200_000)) == (BinaryReceived(b"x" * 200_000),)
+    assert sum(sizes) > 200_000
+    assert max(sizes) == 64 * 1024
+
+
+def test_trap_fragments_are_put_together() -> None:
+    peer = Peer(max_message_bytes=1_000_000).open()
+    data = frame(1, b"x" * 500_000, fin=False) + frame(0, b"y" * 500_000)
+    reads = [peer.client.receive(data[i : i + 65_536]) for i in range(0, len(data), 65_536)]
+    assert [event for events in reads for event in events] == [
+        TextReceived(("x" * 500_000 + "y" * 500_000,))
+    ]
 
 
 def test_trap_after_a_parse_error_bytes_do_not_pile_up() -> None:

@@ -21,6 +21,7 @@ class SizeGuard(Extension):
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._message_bytes = 0
+        self._is_data = False
 
     def enabled(self) -> bool:
         """Say that it is in use, or wsproto would drop it."""
@@ -38,9 +39,20 @@ class SizeGuard(Extension):
         payload_length: int,
     ) -> CloseReason | RsvBits:
         """Called once for each frame, as soon as its header is complete."""
-        if not opcode.iscontrol():
+        self._is_data = not opcode.iscontrol()
+        if self._is_data:
             before = self._message_bytes if opcode is Opcode.CONTINUATION else 0
             self._message_bytes = before + payload_length
             if self._message_bytes > self._max_bytes:
                 return CloseReason.MESSAGE_TOO_BIG
         return _NO_BITS
+
+    def frame_inbound_complete(
+        self,
+        proto: FrameDecoder | FrameProtocol,  # noqa: ARG002
+        fin: bool,
+    ) -> bytes | CloseReason | None:
+        """Called once for each frame, at its end: after a message, a continuation begins at 0."""
+        if fin and self._is_data:
+            self._message_bytes = 0
+        return None
