@@ -24,11 +24,11 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak interop test-all \
-	format clean
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak interop conformance \
+	test-all format clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## Run an example program as a job on this machine
 	@echo "demo: runtime-core run $(DEMO)"
@@ -98,6 +98,10 @@ interop: ## Run clients that others wrote, in environments of their own, with ou
 	@INTEROP_PYTHON_IBMQ=.venv-ibmq/bin/python INTEROP_PYTHON_IBM_RUNTIME=.venv-ibm-runtime/bin/python \
 		.venv-qiskit/bin/python -m pytest -n 2 --dist loadfile tests/interop tests/adapters/test_qiskit.py
 
+conformance: $(STAMP) .venv-conformance/.stamp ## Run the Autobahn cases against the websocket client
+	@echo "conformance: tests/conformance/autobahn.py"
+	@$(PY) tests/conformance/autobahn.py
+
 test-all: ## Run the tests on every Python from 3.11 that this machine has
 	@ran=; failed=; \
 	for version in $(VERSIONS); do \
@@ -150,5 +154,11 @@ $(STAMP): pyproject.toml
 	fi
 	@echo "venv: installing $< into $(@D)"
 	@"$(PYTHON_3_11)" -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --only-binary :all: --requirement $<
+	@touch $@
+
+.venv-conformance/.stamp: tests/conformance/requirements.txt
+	@echo "venv: installing $< into $(@D)"
+	@"$(PYTHON)" -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --only-binary :all: --requirement $<
 	@touch $@
