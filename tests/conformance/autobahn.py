@@ -11,6 +11,7 @@ the connection is over. With small reads fed byte by byte nothing is left to be 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import re
 import subprocess
@@ -25,6 +26,7 @@ from typing import TypeAlias
 import attrs
 
 from adapters.drivers import channel
+from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.channel import Listener
 from adapters.drivers.reactor import shared_reactor
 from adapters.transport import StreamEndpoint
@@ -140,11 +142,33 @@ def on_shared_loop() -> Iterator[Opener]:
     yield open_channel
 
 
+@contextmanager
+def on_asyncio() -> Iterator[Opener]:
+    loop, reactor = asyncio.new_event_loop(), AsyncioReactor()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def open_channel(endpoint: StreamEndpoint, listener: Listener) -> None:
+        def task() -> None:
+            reactor.bind()
+            reactor.open_channel(1, endpoint, listener)
+
+        loop.call_soon_threadsafe(task)
+
+    try:
+        yield open_channel
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
 Loop: TypeAlias = Callable[[], AbstractContextManager[Opener]]
 
 CLIENTS: dict[str, tuple[Loop, Cutter]] = {
     "shared": (on_shared_loop, as_read),
     "shared-bytewise": (on_shared_loop, byte_by_byte),
+    "asyncio": (on_asyncio, as_read),
 }
 """What runs the client, and how it feeds it, by the name under which the suite reports on it."""
 
