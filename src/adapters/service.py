@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from adapters.backend import RuntimeBackend
 from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
+from adapters.http.credentials import TokenProvider
 from adapters.http.current_client import CurrentRuntimeClient
 from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.job_base import JobArguments
 from adapters.paging import entries
 from adapters.parameters import ParameterNamespace
+from adapters.proxy import ENVIRONMENT
 from adapters.run_options import RunOptions
 from adapters.service_programs import ServicePrograms
 from adapters.services.dialect import dialect_of
 from adapters.services.ibm_legacy import as_promised
+from adapters.tls import ClientCert, FilePath
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
@@ -31,6 +35,16 @@ if TYPE_CHECKING:
     from adapters.local.service import LocalRuntimeService
 
 
+class _Network(TypedDict):
+    """What both clients are given of the network."""
+
+    token_provider: TokenProvider | None
+    ca_certs: FilePath | None
+    client_cert: ClientCert | None
+    tls: ssl.SSLContext | None
+    proxy: str | None
+
+
 class RuntimeService(ServicePrograms, Closing):
     """A runtime service: submits programs as jobs, and finds jobs again.
 
@@ -39,7 +53,11 @@ class RuntimeService(ServicePrograms, Closing):
 
     Args:
         url: where the service is.
-        access_token: the token that it wants to see.
+        access_token: the token that it wants to see; it may be left out if there is a
+            `token_provider`.
+        token_provider: gives a token that is good now, when there is none yet or the service
+            answers 401; requests and streams share what it gave. When it is asked, and how often,
+            say `RuntimeClient` and `RuntimeWebsocketClient`.
         dialect: what it speaks. ``legacy`` is what `RuntimeJob` was first written for, with an
             access token and streams. ``current`` is its successor's, with a bearer token and
             without streams: there is no `callback`, everything else works by polling. Its `url`
@@ -52,30 +70,45 @@ class RuntimeService(ServicePrograms, Closing):
         on_unknown_status: what a status word that nobody knows is taken for; None raises
             `UnknownStatusError` to whoever waits.
         ca_certs: a PEM file of the authorities to trust; None for the system's.
+        client_cert: a certificate of ours, for services that demand one: a PEM file, or a pair.
+        tls: a TLS context to use as it is, instead of these two.
+        proxy: the URL of an HTTP proxy; None for none; by default what the environment says. For
+            this and what is before it see `RuntimeClient`.
         tags: what inputs may hold beside the values that tagged JSON knows, for instance
             `adapters.qiskit.qiskit_tags()`. (Of results a decoder's `tags` say so.)
 
     Raises:
-        ValueError: if `url` is not one of a service, or `access_token` or `instance` cannot be
-            sent.
-        UsageError: if there is no such dialect, or an argument is of the other one.
-        OSError: if `ca_certs` cannot be read.
+        ValueError: as `RuntimeClient` does, or if `instance` cannot be sent.
+        UsageError: if there is no such dialect, or an argument is of the other one, or streams
+            would have to go by a proxy that speaks TLS itself.
+        OSError: if a certificate cannot be read.
     """
 
     def __init__(
         self,
         url: str,
-        access_token: str,
+        access_token: str | None = None,
         *,
+        token_provider: TokenProvider | None = None,
         dialect: Literal["legacy", "current"] = "legacy",
         instance: str = "",
         decoders: DecoderRegistry | None = None,
         resume: str = "live",
         streams_result: bool | None = None,
         on_unknown_status: JobState | None = None,
-        ca_certs: str | os.PathLike[str] | None = None,
+        ca_certs: FilePath | None = None,
+        client_cert: ClientCert | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = ENVIRONMENT,
         tags: Sequence[AnyTag] = (),
     ) -> None:
+        network: _Network = {
+            "token_provider": token_provider,
+            "ca_certs": ca_certs,
+            "client_cert": client_cert,
+            "tls": tls,
+            "proxy": proxy,
+        }
         client: RuntimeClient
         streams: StreamClient | None
         match dialect:
@@ -84,18 +117,14 @@ class RuntimeService(ServicePrograms, Closing):
                     raise UsageError(
                         "resume and streams_result: the current dialect has no streams"
                     )
-                client = CurrentRuntimeClient(url, access_token, instance, ca_certs=ca_certs)
+                client = CurrentRuntimeClient(url, access_token, instance, **network)
                 streams = None
             case "legacy":
                 if instance:
                     raise UsageError('instance is of the current dialect: dialect="current"')
-                client = RuntimeClient(url, access_token, ca_certs=ca_certs)
-                streams = RuntimeWebsocketClient(
-                    url,
-                    access_token,
-                    resume=resume,
-                    streams_result=streams_result,
-                    tls=client.tls,
+                client = RuntimeClient(url, access_token, **network)
+                streams = RuntimeWebsocketClient.of(
+                    client, resume=resume, streams_result=streams_result
                 )
             case _:
                 raise UsageError(f"there are the dialects legacy and current, not {dialect!r}")

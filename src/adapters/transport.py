@@ -8,6 +8,7 @@ from typing import Protocol
 
 import attrs
 
+from adapters.proxy import Proxy
 from runtime_core.commands import OpenStream, RequestCommand
 from runtime_core.events import ReplyEvent, StreamEvent
 from runtime_core.traits import ServiceTraits
@@ -82,4 +83,7 @@ class StreamEndpoint:
     """The reader of this one connection."""
     prepare: Callable[[], object] | None = None
     """Called before the connection is made, on a thread where it may block; None for nothing to do.
-    What it raises is why there is no connection."""
+    What it raises is why there is no connection; a `TransportError` is told as it is."""
+    proxy: Proxy | None = None
+    """The HTTP proxy that leads there, by CONNECT; None for a direct connection. One that speaks
+    TLS itself cannot."""

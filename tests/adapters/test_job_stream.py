@@ -34,16 +34,34 @@ from runtime_core.events import (
 TOKEN = "s3cret-token"
 
 
+class Caller:
+    """Who asks: with one token."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def headers(self) -> Sequence[tuple[str, str]]:
+        return [("X-Access-Token", TOKEN)]
+
+    def refuse(self) -> None:
+        self.refused += 1
+
+    def hidden(self, text: str) -> str:
+        return text.replace(TOKEN, "<access token>")
+
+
 class Peer:
     """A service, and a `JobStream` that is connected with it."""
 
     def __init__(self, connection: int = 7) -> None:
-        headers = [("X-Access-Token", TOKEN)]
-        websocket = WebSocketProtocol("host.example", "/stream", headers)
-        self.stream: StreamProtocol = JobStream(connection, websocket, "host.example", TOKEN)
+        websocket = WebSocketProtocol("host.example", "/stream")
+        self.caller = Caller()
+        self.stream: StreamProtocol = JobStream(connection, websocket, "host.example", self.caller)
         self.stream.start()
         self.server = WSConnection(ConnectionType.SERVER)
-        assert [type(event) for event in self.heard()] == [Request]
+        (request,) = self.heard()
+        assert isinstance(request, Request)
+        assert (b"x-access-token", TOKEN.encode()) in request.extra_headers
 
     def heard(self) -> list[Event]:
         self.server.receive_data(self.stream.data_to_send())
@@ -119,6 +137,7 @@ def test_another_refusal_says_which(peer: Peer, status: int, retryable: bool) ->
     assert isinstance(event.error, TransportError)
     assert (event.error.status_code, event.error.retryable) == (status, retryable)
     assert str(event.error) == f"host.example refused the stream with status {status}."
+    assert peer.caller.refused == (status == 401)
 
 
 @pytest.mark.parametrize(

@@ -146,9 +146,8 @@ def test_nothing_shows_the_token() -> None:
 
 
 def test_a_token_that_cannot_be_sent_is_refused_without_showing_it() -> None:
-    source = RuntimeWebsocketClient("http://host.example", f"{TOKEN}\r\nEvil: 1")
-    with pytest.raises(UsageError) as caught:
-        source.stream("j1", OpenStream(1, 0))
+    with pytest.raises(ValueError) as caught:
+        RuntimeWebsocketClient("http://host.example", f"{TOKEN}\r\nEvil: 1")
     error: BaseException | None = caught.value
     while error is not None:
         assert TOKEN not in str(error)

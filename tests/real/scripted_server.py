@@ -49,11 +49,22 @@ def answer(status: int = 200, body: bytes | str = b"{}", **headers: str) -> byte
     return f"HTTP/1.1 {status} Words\r\n{head}\r\n".encode() + body
 
 
+def server_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext | None:
+    """The context of a server; True is for the one of `CERTIFICATE`."""
+    if not isinstance(tls, bool):
+        return tls
+    if not tls:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
 class ScriptedServer:
     """Listens on a free port; the last script is used for all further requests."""
 
     def __init__(
-        self, *scripts: Script | bytes, tls: bool = False, host: str = "127.0.0.1"
+        self, *scripts: Script | bytes, tls: bool | ssl.SSLContext = False, host: str = "127.0.0.1"
     ) -> None:
         self.received: list[Received] = []
         self.connections = 0
@@ -63,9 +74,8 @@ class ScriptedServer:
         )
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
-        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
+        self._tls = server_context(tls)
         if self._tls:
-            self._tls.load_cert_chain(CERTIFICATE)
             self.url = f"https://localhost:{self.port}"
         self._lock = threading.Lock()
         self._stopping = threading.Event()

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
-from scripted_server import CERTIFICATE, Received, answer
+from scripted_server import CERTIFICATE, Received, answer, server_context
 from scripted_server import _read_request as read_request
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Ping, TextMessage
@@ -130,11 +130,13 @@ class StreamService:
         *plays: Play,
         status: str | Callable[[], str] = "Running",
         result: str = '"the result"',
-        tls: bool = False,
+        tls: bool | ssl.SSLContext = False,
     ) -> None:
         self.status = status
         self.result = result
         self.answers: dict[str, bytes | Callable[[], bytes]] = {}
+        self.admits: Callable[[Received], bool] = lambda _: True
+        """Which requests, handshakes among them, are not answered with 401."""
         self.requests: list[Received] = []
         self.peers: list[Peer] = []
         self.errors: list[BaseException] = []
@@ -143,9 +145,8 @@ class StreamService:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
+        self._tls = server_context(tls)
         if self._tls:
-            self._tls.load_cert_chain(CERTIFICATE)
             self.url = f"https://localhost:{self.port}"
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
@@ -241,6 +242,9 @@ class StreamService:
             return False
         with self._lock:
             self.requests.append(request)
+        if not self.admits(request):
+            connection.sendall(answer(401, '{"message": "Who are you?"}'))
+            return "sec-websocket-key" not in request.headers
         if "sec-websocket-key" in request.headers:
             with self._lock:
                 play = self._plays.pop(0) if self._plays[1:] else self._plays[0]

@@ -14,6 +14,9 @@ from typing import Any, Protocol, TypeAlias
 
 from adapters.drivers.loop import Loop, Task, TimerHandle
 from adapters.drivers.workers import WorkerPool
+from adapters.http.tunnel import Tunnel, TunnelOpen, TunnelRefused
+from adapters.proxy import Proxy
+from adapters.tls import certificate_fault, tls_fault
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import TransportError
 from runtime_core.events import (
@@ -26,10 +29,12 @@ from runtime_core.events import (
 
 READ_BYTES = 256 * 1024
 """How much is read at a time."""
+TUNNEL_BYTES = 4096
+"""How much of a proxy's answer is read at a time."""
 WRITE_LIMIT = 1024 * 1024
 """How much may wait to be written; only a peer that floods us with pings gets that far."""
 OPEN_TIMEOUT = 30.0
-"""Seconds for name look-up, connection, TLS and handshake together."""
+"""Seconds for name look-up, connection, the proxy's answer, TLS and handshake together."""
 PING_INTERVAL = 20.0
 """Seconds of silence after which the peer is asked for a sign of life, and as many more after
 which it is taken for dead."""
@@ -78,6 +83,7 @@ class SocketChannel:
         self._socket: socket.socket | None = None
         self._addresses: list[Address] = []
         self._outgoing = bytearray()
+        self._tunnel: Tunnel | None = None
         self._step = self._on_connected
         self._paused = False
         self._heard = False
@@ -104,6 +110,18 @@ class SocketChannel:
 
     # ---- connecting ----------------------------------------------------------------------------
 
+    @property
+    def _first(self) -> tuple[str, int]:
+        """Where to connect to: the proxy, or the service itself."""
+        way = self._endpoint.proxy or self._endpoint
+        return way.host, way.port
+
+    @property
+    def _whose(self) -> str:
+        """How messages call what answers first, in the genitive."""
+        proxy = self._endpoint.proxy
+        return f"the proxy {proxy.netloc}'s" if proxy else "its"
+
     def _resolve(self) -> None:
         """On a worker: prepare what there is to prepare, look the host up."""
         try:
@@ -111,19 +129,22 @@ class SocketChannel:
                 self._endpoint.prepare()
         except Exception as error:  # of whoever made the endpoint
             unready = error
-            self._loop.call_soon(
-                lambda: self._fail(f"it could not be prepared: {unready}", unready)
-            )
+            self._loop.call_soon(lambda: self._on_unready(unready))
             return
+        host, port = self._first
         try:
-            found = socket.getaddrinfo(
-                self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM
-            )
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            failure = error
-            self._loop.call_soon(lambda: self._fail(f"its name was not found: {failure}", failure))
+            what, failure = f"{self._whose} name was not found: {error}", error
+            self._loop.call_soon(lambda: self._fail(what, failure))
             return
         self._loop.call_soon(lambda: self._connect(found))
+
+    def _on_unready(self, error: Exception) -> None:
+        if isinstance(error, TransportError):
+            self._tell_failure(error)
+        else:
+            self._fail(f"it could not be prepared: {error}", error)
 
     def _connect(self, addresses: Sequence[Address]) -> None:
         if self._deadline is None:
@@ -138,7 +159,9 @@ class SocketChannel:
         self._drop_socket()
         self._end_attempt()
         if not self._addresses:
-            self._fail(f"no connection: {last}", last)
+            proxy = self._endpoint.proxy
+            place = f" to the proxy {proxy.netloc}" if proxy else ""
+            self._fail(f"no connection{place}: {last}", last)
             return
         family, kind, protocol, _, address = self._addresses.pop(0)
         try:
@@ -171,14 +194,68 @@ class SocketChannel:
         if code:
             self._try_next(OSError(code, errno.errorcode.get(code, "unknown error")))
             return
+        if self._endpoint.proxy is None:
+            self._secure(self._socket)
+        else:
+            self._ask_for_a_way(self._endpoint.proxy)
+
+    def _ask_for_a_way(self, proxy: Proxy) -> None:
+        """Have the proxy connect to the service."""
+        endpoint = self._endpoint
+        if proxy.scheme != "http":
+            self._fail(f"the proxy {proxy.netloc} wants TLS, with which no stream goes by it", None)
+            return
+        try:
+            self._tunnel = Tunnel(endpoint.host, endpoint.port, proxy.authorization)
+        except ValueError as error:
+            self._fail(f"the proxy {proxy.netloc} cannot be asked: {error}", error)
+            return
+        self._outgoing += self._tunnel.request
+        self._step = self._on_tunnel
+        self._on_tunnel()
+
+    def _on_tunnel(self) -> None:
+        """Write what is left of the question; read the answer, which comes after it."""
+        assert self._socket is not None
+        assert self._tunnel is not None
+        try:
+            if self._outgoing:
+                del self._outgoing[: self._socket.send(self._outgoing)]
+            else:
+                self._take_answer(self._tunnel, self._socket, self._socket.recv(TUNNEL_BYTES))
+                return
+        except _BLOCKED:
+            pass
+        except OSError as error:
+            self._fail(f"{self._whose} connection broke: {error}", error)
+            return
+        self._watch(selectors.EVENT_WRITE if self._outgoing else selectors.EVENT_READ)
+
+    def _take_answer(self, tunnel: Tunnel, sock: socket.socket, data: bytes) -> None:
+        match tunnel.receive(data):
+            case None:
+                return
+            case TunnelOpen():
+                self._tunnel = None
+                self._secure(sock)
+            case TunnelRefused(what, retryable, advice, retry_after):
+                assert self._endpoint.proxy is not None
+                # Its status is not the service's, which has not been asked.
+                message = (
+                    f"The stream from {self._where} failed: the proxy "
+                    f"{self._endpoint.proxy.netloc} {what}. {advice}"
+                )
+                self._tell_failure(TransportError(message.rstrip(), None, retryable, retry_after))
+
+    def _secure(self, sock: socket.socket) -> None:
         if self._endpoint.tls is None:
             self._on_secured()
             return
         # The new socket takes the number of the old one over.
-        self._loop.watch(self._socket, 0, lambda _: None)
+        self._loop.watch(sock, 0, lambda _: None)
         try:
             self._socket = self._endpoint.tls.wrap_socket(
-                self._socket, server_hostname=self._endpoint.host, do_handshake_on_connect=False
+                sock, server_hostname=self._endpoint.host, do_handshake_on_connect=False
             )
         except (OSError, ValueError) as error:
             self._fail(f"TLS could not be started: {error}", error)
@@ -194,8 +271,11 @@ class SocketChannel:
             self._watch(selectors.EVENT_READ)
         except ssl.SSLWantWriteError:
             self._watch(selectors.EVENT_WRITE)
+        except ssl.SSLError as error:
+            fault = tls_fault(error)
+            self._fail(str(fault), error, retryable=fault.retryable)
         except OSError as error:
-            self._fail(f"the TLS handshake failed: {error}", error)
+            self._fail(f"the connection broke in the TLS handshake: {error}", error)
         else:
             self._on_secured()
 
@@ -330,6 +410,10 @@ class SocketChannel:
                 self._listener(events)
                 self._end()
                 return
+        if self._tunnel is not None and self._endpoint.proxy is not None:
+            proxy = self._endpoint.proxy.netloc
+            self._fail(f"the proxy {proxy} did not answer within {OPEN_TIMEOUT:g} s", None)
+            return
         self._fail(f"it did not open within {OPEN_TIMEOUT:g} s", None)
 
     def _on_quiet(self) -> None:
@@ -344,16 +428,25 @@ class SocketChannel:
 
     # ---- the end -------------------------------------------------------------------------------
 
-    def _fail(self, what: str, cause: Exception | None) -> None:
+    def _fail(self, what: str, cause: Exception | None, *, retryable: bool = True) -> None:
+        # Reading may fail, too, since the service does not accept our certificate.
+        fault = certificate_fault(cause) if isinstance(cause, ssl.SSLError) else None
+        if fault is not None:
+            what, retryable = str(fault), fault.retryable
+        message = f"The stream from {self._where} failed: {what}."
+        error = TransportError(message, retryable=retryable)
+        error.__cause__ = cause
+        self._tell_failure(error)
+
+    def _tell_failure(self, error: TransportError) -> None:
         listener = self._listener
         self._end()
         if listener is not None:
-            error = TransportError(f"The stream from {self._where} failed: {what}.", retryable=True)
-            error.__cause__ = cause
             listener((StreamFailed(self._connection, error),))
 
     def _end(self) -> None:
         self._end_attempt()
+        self._tunnel = None
         self._listener = None
         if self._deadline is not None:
             self._deadline.cancel()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.closing import Closing
-from adapters.http.address import ServiceAddress
+from adapters.http.access import ServiceAccess
+from adapters.http.credentials import TokenProvider
 from adapters.http.failures import Failure
 from adapters.http.program_calls import ProgramCalls
 from adapters.http.refusals import typed
 from adapters.http.session import Answer, HttpSession, Request
 from adapters.job_logs import LogPart
+from adapters.proxy import ENVIRONMENT
 from adapters.services import ibm_legacy
+from adapters.tls import ClientCert, FilePath
 from runtime_core.errors import DecodeError, TransportError
 from runtime_core.json_limits import DecodeLimits, parse_json
 from runtime_core.tagged_json import encode_tagged
@@ -29,62 +31,88 @@ class RuntimeClient(ProgramCalls, Closing):
     Thread-safe: every method may be called from every thread, at the same time. `close()` it, or
     use it in a `with`; whoever made it closes it. It opens no connection before the first call.
 
-    Each call is one request; nothing is retried and no redirect is followed, so the token goes to
-    no other host. What fails raises `TransportError`: its `retryable` and `retry_after` say
-    whether and when to try again (the tables stand in `adapters.http.failures` and
-    `adapters.http.retry`); some refusals have a class of their own (see `adapters.http.refusals`).
-    An HTML page is never an answer, and not retryable even with status
-    200: a proxy or a place to log in sends it, and it goes on until somebody looks at it. A
-    closed client raises `UsageError`.
+    Each call is one request; no redirect is followed, so the token goes to no other host. Nothing
+    is retried, but for a request that was refused with 401 if there is another token by then. What
+    fails raises `TransportError`: its `retryable` and `retry_after` say whether and when to try
+    again (the tables stand in `adapters.http.failures` and `adapters.http.retry`); some refusals
+    have a class of their own (see `adapters.http.refusals`). An HTML page is never an answer, and
+    not retryable even with status 200: a proxy or a place to log in sends it, and it goes on until
+    somebody looks at it. A closed client raises `UsageError`.
 
-    `connect_timeout` and `read_timeout` are seconds, for the connection and for each wait for
-    more bytes; they do not bound a call as a whole, since a service may send a byte at a time.
-    `max_answer_bytes` limits an answer, decompressed, while it is read. `pool_size` is how many
-    idle connections are kept; more than that may be open at once. TLS is verified against the
-    system's store, or against the PEM file `ca_certs`. Proxy settings of the environment are not
-    used. An empty `access_token` is not sent.
+    Args:
+        url: where the service is.
+        access_token: what it wants to see; an empty one is not sent. It may be left out if there
+            is a `token_provider`.
+        token_provider: gives a token that is good now. It is asked before the first request, if
+            there is no `access_token`, and when the service answers 401: then the request is done
+            again, once, with what it gave. If it gives the same token, or the new one is refused
+            too, that is a `NotAuthorizedError`, and it is not asked again before the next request
+            is refused. Threads that are refused at the same time have it asked once. It may block;
+            it must not use this client. What it raises is the cause of a `NotAuthorizedError`.
+        connect_timeout: seconds for the connection; it does not bound a call as a whole.
+        read_timeout: seconds for each wait for more bytes. A service may send a byte at a time.
+        ca_certs: a PEM file of the authorities to trust; None for the system's.
+        client_cert: a certificate of ours, for services that demand one: a PEM file with its key,
+            or a pair of files, the certificate's and the key's. The key must not be encrypted.
+        tls: a TLS context to use as it is, instead of `ca_certs` and `client_cert`.
+        proxy: the URL of an HTTP proxy, ``http://user:password@host:port``, user and password
+            percent-encoded; ``https://`` if the proxy itself speaks TLS. None for no proxy. By
+            default the environment says it: `https_proxy`, `all_proxy` and `no_proxy`, in capitals
+            too, and for plain http `http_proxy`; never for services on this machine. User and
+            password go to the proxy only. A proxy sees neither token nor data of https, which goes
+            through a tunnel; of plain http it sees everything.
+        max_answer_bytes: the limit of an answer, decompressed, while it is read.
+        pool_size: how many idle connections are kept; more than that may be open at once.
 
     Raises:
-        ValueError: if `url` is not one of a service, or `access_token` cannot be sent.
-        OSError: if `ca_certs` cannot be read.
+        ValueError: if `url` or `proxy` cannot be one, the token cannot be sent, there is neither a
+            token nor a provider, or `tls` is not alone. No message holds a token or a password.
+        OSError: if a certificate cannot be read.
 
     Warns:
-        UserWarning: if the token would go over plain http to another machine. That is allowed,
-            since some networks secure it by other means.
+        UserWarning: if the token would go over plain http to another machine, by a proxy or not.
+            That is allowed, since some networks secure it by other means.
     """
 
     def __init__(
         self,
         url: str,
-        access_token: str,
+        access_token: str | None = None,
         *,
+        token_provider: TokenProvider | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
-        ca_certs: str | os.PathLike[str] | None = None,
+        ca_certs: FilePath | None = None,
+        client_cert: ClientCert | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = ENVIRONMENT,
         max_answer_bytes: int = 256 * 1024 * 1024,
         pool_size: int = 10,
     ) -> None:
         self.tags: Sequence[AnyTag] = ()
         """What inputs may hold beside the values that tagged JSON knows, for instance
         `adapters.qiskit.qiskit_tags()`."""
-        address = ServiceAddress.parse(url)
-        if not (access_token.isascii() and access_token.isprintable()) or " " in access_token:
-            raise ValueError(
-                "The access token holds a character that no token has: a space, or a line break "
-                "at its end? strip() it."
-            )
-        if access_token and not address.is_tls and not address.is_loopback:
+        access = ServiceAccess.of(
+            url,
+            access_token,
+            token_provider,
+            ca_certs=ca_certs,
+            client_cert=client_cert,
+            tls=tls,
+            proxy=proxy,
+        )
+        address = access.address
+        if (access_token or token_provider) and not (address.is_tls or address.is_loopback):
             warnings.warn(
-                f"The access token goes to {address.host} without TLS: use https if it can.",
+                f"The access token goes to {address.host}{access.via} without TLS: "
+                "use https if it can.",
                 stacklevel=2,
             )
         self._session = HttpSession(
-            address,
-            self._credentials(access_token),
-            access_token,
+            access,
+            self._credentials,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
-            ca_certs=ca_certs,
             max_answer_bytes=max_answer_bytes,
             pool_size=pool_size,
         )
@@ -216,12 +244,17 @@ class RuntimeClient(ProgramCalls, Closing):
     @property
     def url(self) -> str:
         """Where the service is."""
-        return str(self._session.address)
+        return str(self._session.access.address)
+
+    @property
+    def access(self) -> ServiceAccess:
+        """The way to the service, for the streams to share."""
+        return self._session.access
 
     @property
     def tls(self) -> ssl.SSLContext | None:
         """How connections are secured, for the streams to share; None for plain http."""
-        return self._session.tls
+        return self._session.access.tls
 
     def __repr__(self) -> str:
         return f"RuntimeClient({self.url!r})"
@@ -248,7 +281,9 @@ class RuntimeClient(ProgramCalls, Closing):
             what = f"the answer ({answer.content_type or 'of no type'}) is not JSON: {error}"
             raise self._not_promised(request, answer, what) from error
         if not isinstance(value, dict):
-            what = f"expected a JSON object, got {shown(value)}"
+            # Before it is shortened: half a token could not be found any more.
+            told = parse_json(self.access.hidden(answer.body.decode("utf-8")), limits)
+            what = f"expected a JSON object, got {shown(told)}"
             raise self._not_promised(request, answer, what)
         return value
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from adapters.http.client import RuntimeClient
+from adapters.http.credentials import TokenProvider
 from adapters.http.session import Answer, Request
+from adapters.proxy import ENVIRONMENT
 from adapters.services import ibm_current
 from adapters.services.dialect import CURRENT
 from adapters.services.ibm_legacy import job_path
+from adapters.tls import ClientCert, FilePath
 from runtime_core.errors import UsageError
 from runtime_core.tagged_json import encode_tagged
 
@@ -19,14 +22,14 @@ from runtime_core.tagged_json import encode_tagged
 class CurrentRuntimeClient(RuntimeClient):
     """Speaks with the current service at `url`, which ends with its version: ``.../api/v1``.
 
-    `access_token` is a bearer token, `instance` the CRN of the instance that jobs belong to. In
-    everything else it is as `RuntimeClient` is: thread-safe, a request for a call, the token in no
-    error and for no other host. There are no streams, and no programs to upload: those methods
-    raise `UsageError`.
+    `access_token` is a bearer token, and so is what `token_provider` gives; `instance` is the CRN
+    of the instance that jobs belong to. In everything else, the other arguments too, it is as
+    `RuntimeClient` is: thread-safe, a request for a call, the token in no error and for no other
+    host. There are no streams, and no programs to upload: those methods raise `UsageError`.
 
     Raises:
-        ValueError: if `url` is not one of a service, or token or instance cannot be sent.
-        OSError: if `ca_certs` cannot be read.
+        ValueError: as `RuntimeClient` does, or if `instance` cannot be sent.
+        OSError: if a certificate cannot be read.
     """
 
     dialect = CURRENT
@@ -35,22 +38,31 @@ class CurrentRuntimeClient(RuntimeClient):
     def __init__(
         self,
         url: str,
-        access_token: str,
+        access_token: str | None = None,
         instance: str = "",
         *,
+        token_provider: TokenProvider | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
-        ca_certs: str | os.PathLike[str] | None = None,
+        ca_certs: FilePath | None = None,
+        client_cert: ClientCert | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = ENVIRONMENT,
         max_answer_bytes: int = 256 * 1024 * 1024,
         pool_size: int = 10,
     ) -> None:
+        ibm_current.headers("", instance)  # says now, rather than later, that it cannot be sent
         self._instance = instance
         super().__init__(
             url,
             access_token,
+            token_provider=token_provider,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             ca_certs=ca_certs,
+            client_cert=client_cert,
+            tls=tls,
+            proxy=proxy,
             max_answer_bytes=max_answer_bytes,
             pool_size=pool_size,
         )

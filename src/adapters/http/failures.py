@@ -3,7 +3,9 @@
 | failure | retryable | the request |
 |---|---|---|
 | name not found, connection refused, no connection in time | yes | was not sent |
-| certificate not accepted | no | was not sent |
+| the same of the proxy, or no answer from it in time | yes | was not sent |
+| the proxy refuses to connect | as `tunnel.py` says | was not sent |
+| certificate not accepted, theirs or ours, or ours is missing | no | was not sent |
 | no answer in time, connection reset or closed, answer broken off | yes | may have arrived |
 | any other failure of TLS | no | may have arrived |
 | what answers does not speak HTTP, or compresses wrongly | no | may have arrived |
@@ -16,20 +18,28 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
+import re
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
 from urllib3 import exceptions
 
 from adapters.http.retry import RETRYABLE_STATUS
+from adapters.http.tunnel import WHO_ASKS, refused
+from adapters.proxy import Proxy
+from adapters.tls import tls_fault
+
+Hide: TypeAlias = Callable[[str], str]
+"""Gives a text without the secrets in it."""
 
 _ADVICE: Final = {
     401: "Check the access token.",
     403: "This access token is not allowed to do that.",
     404: "There is no such thing here, or this access token may not see it.",
+    407: f"The proxy wants a user and a password. {WHO_ASKS}",
     413: "It is larger than the service takes.",
 }
 
@@ -48,9 +58,11 @@ class Failure:
     """What to do, as a sentence; empty if that is not known."""
 
 
-def network_failure(error: exceptions.HTTPError) -> Failure:
-    """Say what an exception of urllib3 means."""
+def network_failure(error: exceptions.HTTPError, proxy: Proxy | None = None) -> Failure:
+    """Say what an exception of urllib3 means; `proxy` is what the request went by."""
     match error:
+        case exceptions.ProxyError():
+            return _proxy_failure(error.original_error, proxy)
         case exceptions.NameResolutionError():
             advice = "Check the URL and the network."
             return Failure("the name of the host was not found", True, False, advice)
@@ -58,23 +70,32 @@ def network_failure(error: exceptions.HTTPError) -> Failure:
             return Failure(f"no connection: {error.__cause__ or 'refused'}", True, False)
         case exceptions.ConnectTimeoutError():
             return Failure("no connection within connect_timeout", True, False)
+        case exceptions.ReadTimeoutError() if proxy is not None and error.url == proxy.url:
+            return Failure("no connection by the proxy within connect_timeout", True, False)
         case exceptions.TimeoutError():
             return Failure("nothing came within read_timeout", True, True)
         case exceptions.SSLError():
-            return _tls_failure(error.args[0] if error.args else error)
+            fault = tls_fault(error.args[0] if error.args else error)
+            return Failure(fault.what, fault.retryable, fault.arrived, fault.advice)
         case exceptions.ProtocolError():
             return _broken_connection(error.args[-1])
     return Failure(f"{type(error).__name__}: {error}", False, True)
 
 
-def _tls_failure(cause: object) -> Failure:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        advice = "If the service has a certificate of its own, give its authority as ca_certs."
-        why = getattr(cause, "verify_message", "") or cause
-        return Failure(f"its TLS certificate was not accepted: {why}", False, False, advice)
-    if isinstance(cause, ssl.SSLEOFError):
-        return Failure("the TLS connection was cut", True, True)
-    return Failure(f"TLS failed: {cause}", False, True, "Does the service speak TLS on this port?")
+def _proxy_failure(cause: Exception, proxy: Proxy | None) -> Failure:
+    """Say why there is no way through the proxy."""
+    # What http.client says of a CONNECT that is not answered with 200.
+    said = re.match(r"Tunnel connection failed: ([1-5][0-9]{2})\b", str(cause))
+    if said is not None:
+        told = refused(int(said[1]), bool(proxy and proxy.authorization))
+        return Failure(f"the proxy {told.what}", told.retryable, False, told.advice)
+    if not isinstance(cause, exceptions.HTTPError):
+        return Failure(f"no connection to the proxy: {cause}", isinstance(cause, OSError), False)
+    failure = network_failure(cause)
+    advice = "Check the proxy's URL: is it one for TLS, https://?"
+    if isinstance(cause, exceptions.SSLError) and failure.arrived:
+        return Failure(f"of the proxy: {failure.what}", False, False, advice)
+    return attrs.evolve(failure, what=f"of the proxy: {failure.what}", arrived=False)
 
 
 def _broken_connection(cause: object) -> Failure:
@@ -86,17 +107,19 @@ def _broken_connection(cause: object) -> Failure:
     return Failure(f"the answer is not HTTP: {cause!r}", False, True, advice)
 
 
-def status_failure(status: int, content_type: str, location: str | None, body: bytes) -> Failure:
-    """Say what an answer outside of 200 to 299 means."""
+def status_failure(
+    status: int, content_type: str, location: str | None, body: bytes, hide: Hide = str
+) -> Failure:
+    """Say what an answer outside of 200 to 299 means; `hide` takes secrets out of its words."""
     if 300 <= status < 400:
-        what = f"was redirected ({status}) to {_without_query(location or 'nowhere')}"
+        what = f"was redirected ({status}) to {_without_query(hide(location or 'nowhere'))}"
         advice = (
             "Redirects are not followed, so that the token goes to no other host. "
             "If the service has moved, use its new URL."
         )
         return Failure(what, False, True, advice)
     what = f"was answered {status} {http.client.responses.get(status, '')}".rstrip()
-    words = service_words(content_type, body)
+    words = service_words(content_type, body, hide)
     retryable = status in RETRYABLE_STATUS
     advice = _ADVICE.get(status, "Try again later." if retryable else "")
     arrived = status == 408 or not 400 <= status < 500
@@ -109,14 +132,17 @@ def is_html(content_type: str) -> bool:
     return kind in ("text/html", "application/xhtml+xml")
 
 
-def service_words(content_type: str, body: bytes) -> str:
-    """Find what the service itself says in the body of an error, and shorten it to one line."""
+def service_words(content_type: str, body: bytes, hide: Hide = str) -> str:
+    """Find what the service itself says in the body of an error, and shorten it to one line.
+
+    `hide` takes secrets out of it, before that: half of one could not be found any more.
+    """
     if is_html(content_type):
         return "an HTML page"
     text = body.decode("utf-8", errors="replace")
     with suppress(ValueError, RecursionError):
         text = _words(json.loads(text))
-    return shortened(text)
+    return shortened(hide(text))
 
 
 def shortened(text: str, limit: int = 300) -> str:

@@ -2,13 +2,16 @@
 
 What counts as an answer: a status of 200 to 299, no larger than the limit, whole, and not an HTML
 page. Everything else is a `TransportError`; `failures.py` and `retry.py` hold the tables.
+
+A 401 is the one answer after which a request is done again, once, if there is another access token
+by then: it was refused, so nothing was done.
 """
 
 from __future__ import annotations
 
 import os
-import ssl
 import time
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -16,9 +19,10 @@ import attrs
 import urllib3
 from urllib3 import exceptions
 
-from adapters.http.address import ServiceAddress
+from adapters.http.access import ServiceAccess
 from adapters.http.failures import Failure, is_html, network_failure, status_failure
 from adapters.http.retry import http_date, retry_after_seconds
+from adapters.proxy import Proxy
 from runtime_core.errors import TransportError, UsageError
 
 _CHUNK: Final = 64 * 1024
@@ -68,23 +72,22 @@ class HttpSession:
 
     def __init__(
         self,
-        address: ServiceAddress,
-        headers: dict[str, str],
-        secret: str,
+        access: ServiceAccess,
+        identify: Callable[[str], Mapping[str, str]],
         *,
         connect_timeout: float,
         read_timeout: float,
-        ca_certs: str | os.PathLike[str] | None,
         max_answer_bytes: int,
         pool_size: int,
     ) -> None:
-        self.address = address
-        self.tls = ssl.create_default_context(cafile=ca_certs) if address.is_tls else None
+        self.access = access
         self.max_answer_bytes = max_answer_bytes
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": _user_agent(), **headers}
-        self._secret = secret
+        self._identify = identify
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": _user_agent()}
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._pool_size = pool_size
+        # Plain http is not tunnelled: the proxy is told the whole URL (RFC 9112, section 3.2.2).
+        self._is_forwarded = access.proxy is not None and not access.address.is_tls
         self._pool = self._new_pool()
         self._process = os.getpid()
 
@@ -93,25 +96,43 @@ class HttpSession:
         self._pool.close()
 
     def send(self, request: Request) -> Answer:
-        """Do one request, once, and read its answer whole.
+        """Do one request, and read its answer whole; done again once if its token was refused.
 
         Raises:
             TransportError: if there is no answer, or another than one of 200 to 299.
             UsageError: if the session is closed.
         """
-        headers = self._headers
+        token = self.access.credentials.token()
+        try:
+            return self._exchange(request, token)
+        except TransportError as error:
+            if error.status_code != 401:
+                raise
+            renewed = self.access.credentials.renewed(token)
+            if renewed is None:
+                raise
+        return self._exchange(request, renewed)
+
+    def _exchange(self, request: Request, token: str) -> Answer:
+        headers = {**self._headers, **self._identify(token)}
         if request.body is not None:
-            headers = {**headers, "Content-Type": request.content_type}
+            headers["Content-Type"] = request.content_type
         if request.first_byte is not None:
-            headers = {**headers, "Range": f"bytes={request.first_byte}-"}
+            headers["Range"] = f"bytes={request.first_byte}-"
+        target = self.access.address.path + request.path
+        if self._is_forwarded:
+            address = self.access.address
+            headers["Host"] = address.netloc
+            target = f"{address.scheme}://{address.netloc}{target}"
         try:
             response = self._own_pool().urlopen(
                 request.method,
-                self.address.path + request.path,
+                target,
                 body=request.body,
                 headers=headers,
                 retries=False,
                 redirect=False,
+                assert_same_host=False,
                 timeout=self._timeout,
                 preload_content=False,
             )
@@ -124,9 +145,11 @@ class HttpSession:
         except exceptions.ClosedPoolError as error:
             raise UsageError("This client is closed: make a new one.") from error
         except exceptions.HTTPError as error:
+            failure = network_failure(error, self.access.proxy)
             # A broken answer is quoted by the exception, and may repeat what it was sent.
-            told = self._secret and self._secret in repr(error)
-            raise self.error(request, network_failure(error)) from None if told else error
+            quoted = repr(error)
+            told = self.access.hidden(quoted) != quoted
+            raise self.error(request, failure) from None if told else error
 
     def error(
         self,
@@ -137,9 +160,8 @@ class HttpSession:
     ) -> TransportError:
         """Build the error for a request: who was asked what, what came, what to do."""
         retryable = failure.retryable
-        parts = [
-            f"{request.method} {request.path} at {self.address.netloc}: {failure.what.rstrip('.')}."
-        ]
+        place = f"{self.access.address.netloc}{self.access.via}"
+        parts = [f"{request.method} {request.path} at {place}: {failure.what.rstrip('.')}."]
         if retry_after is not None:
             parts.append(f"The service asks to wait {retry_after:g} s.")
         if failure.advice:
@@ -149,11 +171,8 @@ class HttpSession:
             parts.append("It may have been submitted; look with jobs() before you submit again.")
         elif request.submits:
             parts.append("It was not submitted." if status else "It was not sent.")
-        message = " ".join(parts)
         # Services and proxies repeat what they were sent.
-        if self._secret:
-            message = message.replace(self._secret, "<access token>")
-        return TransportError(message, status, retryable, retry_after)
+        return TransportError(self.access.hidden(" ".join(parts)), status, retryable, retry_after)
 
     def _own_pool(self) -> urllib3.HTTPConnectionPool:
         # A forked child must not write on the sockets of its parent. Two threads that come here
@@ -164,19 +183,30 @@ class HttpSession:
         return self._pool
 
     def _new_pool(self) -> urllib3.HTTPConnectionPool:
-        host, port = self.address.host, self.address.port
-        if self.tls is None:
+        access, address = self.access, self.access.address
+        if access.proxy is not None:
+            manager = urllib3.ProxyManager(
+                access.proxy.url,
+                proxy_headers=_proxy_headers(access.proxy),
+                proxy_ssl_context=access.proxy_tls,
+                maxsize=self._pool_size,
+                block=False,
+                ssl_context=access.tls,
+            )
+            return manager.connection_from_host(address.host, address.port, address.scheme)
+        host, port = address.host, address.port
+        if access.tls is None:
             return urllib3.HTTPConnectionPool(host, port, maxsize=self._pool_size, block=False)
         return urllib3.HTTPSConnectionPool(
-            host, port, maxsize=self._pool_size, block=False, ssl_context=self.tls
+            host, port, maxsize=self._pool_size, block=False, ssl_context=access.tls
         )
 
     def _read(self, request: Request, response: urllib3.BaseHTTPResponse) -> Answer:
         status, headers = response.status, response.headers
         kind = headers.get("Content-Type", "")
         if not 200 <= status < 300:
-            body = _read_some(response)
-            failure = status_failure(status, kind, headers.get("Location"), body)
+            body, location = _read_some(response), headers.get("Location")
+            failure = status_failure(status, kind, location, body, self.access.hidden)
             now = http_date(headers.get("Date", "")) or time.time()
             wait = retry_after_seconds(headers.get("Retry-After"), now)
             raise self.error(request, failure, status, wait)
@@ -212,6 +242,10 @@ def _read_some(response: urllib3.BaseHTTPResponse) -> bytes:
         return response.read(_MAX_ERROR_BYTES) or b""
     except exceptions.HTTPError:
         return b""
+
+
+def _proxy_headers(proxy: Proxy) -> dict[str, str]:
+    return {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
 
 
 def _user_agent() -> str:

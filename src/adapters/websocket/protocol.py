@@ -95,10 +95,17 @@ class WebSocketProtocol:
     def __repr__(self) -> str:
         return f"<WebSocketProtocol {self._host} {self.state.name}>"
 
-    def start(self) -> None:
-        """Make the request of the handshake ready to be sent. Call it once."""
+    def start(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Make the request of the handshake ready to be sent. Call it once.
+
+        Args:
+            headers: more headers, for instance an access token's that is only known now.
+
+        Raises:
+            ValueError: if one of them cannot stand in a request. It never quotes them.
+        """
         if self._handshake is not None:
-            self._outbox += self._handshake.request
+            self._outbox += self._handshake.request(headers)
 
     def receive(self, data: bytes) -> tuple[WebSocketEvent, ...]:
         """Take what was read; ``b""`` is the end of the stream. Never raises, whatever comes.

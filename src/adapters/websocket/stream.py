@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from adapters.http.retry import RETRYABLE_STATUS, http_date, retry_after_seconds
 from adapters.services.ibm_legacy import interim_messages
@@ -33,6 +33,25 @@ from runtime_core.events import (
 FOUND = 302
 """With this status the service refuses to stream a job that does not run yet."""
 
+UNAUTHORIZED = 401
+"""With this status it refuses an access token, which may have run out."""
+
+
+class Identity(Protocol):
+    """Says to the service who asks for one stream."""
+
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Give what the handshake says: the token as it is now. Called once."""
+        ...
+
+    def refuse(self) -> None:
+        """Take note that the service did not accept what `headers` gave."""
+        ...
+
+    def hidden(self, text: str) -> str:
+        """Give a text of the service's without secrets in it."""
+        ...
+
 
 class JobStream:
     """The `StreamProtocol` of one connection.
@@ -41,21 +60,21 @@ class JobStream:
         connection: the number that the events carry.
         websocket: the connection's protocol, not started.
         where: what the stream is called in errors; no token in it.
-        secret: what is taken out of the words of the service; empty if there is none.
+        identity: says who asks.
     """
 
     def __init__(
-        self, connection: int, websocket: WebSocketProtocol, where: str, secret: str = ""
+        self, connection: int, websocket: WebSocketProtocol, where: str, identity: Identity
     ) -> None:
         self._connection = connection
         self._websocket = websocket
         self._where = where
-        self._secret = secret
+        self._identity = identity
         self._seen = 0
 
     def start(self) -> None:
         """See `StreamProtocol`."""
-        self._websocket.start()
+        self._websocket.start(self._identity.headers())
 
     def receive(self, data: bytes) -> Sequence[StreamEvent]:
         """See `StreamProtocol`."""
@@ -91,9 +110,8 @@ class JobStream:
             case PongReceived():
                 return None
             case Closed(code, reason):
-                if self._secret:  # services and proxies repeat what they were sent
-                    reason = reason.replace(self._secret, "<access token>")
-                return StreamClosed(self._connection, code, reason)
+                # Services and proxies repeat what they were sent.
+                return StreamClosed(self._connection, code, self._identity.hidden(reason))
             case Rejected(status, headers):
                 return self._refused(status, headers)
             case Failed(error):
@@ -105,6 +123,8 @@ class JobStream:
     def _refused(self, status: int, headers: Headers) -> StreamEvent:
         if status == FOUND:
             return StreamNotReady(self._connection)
+        if status == UNAUTHORIZED:
+            self._identity.refuse()
         error = TransportError(
             f"{self._where} refused the stream with status {status}.",
             status,

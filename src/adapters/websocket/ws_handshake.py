@@ -35,8 +35,8 @@ _OWN_PREFIX = "sec-websocket-"
 class Handshake:
     """The client's side of one opening handshake.
 
-    Send `request`, hand what arrives to `receive` until it returns an outcome; after an `Opened`,
-    `rest` is the beginning of the frames.
+    Send what `request` returns, hand what arrives to `receive` until it returns an outcome; after
+    an `Opened`, `rest` is the beginning of the frames.
 
     Raises:
         ValueError: if the host, the target or a header cannot stand in a request. Only the name of
@@ -56,9 +56,17 @@ class Handshake:
         self._body_budget = _BODY_BYTES
         _check_host(host)
         _check_target(target)
-        self.request = self._http.send(
-            Request(host=host, target=target, extra_headers=_encode_headers(headers))
-        )
+        self._target = target
+        self._headers = _encode_headers(headers)
+
+    def request(self, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+        """Make the request, with these headers too; call it once.
+
+        Raises:
+            ValueError: if a header cannot stand in a request; its value is not told.
+        """
+        extra = [*self._headers, *_encode_headers(headers)]
+        return self._http.send(Request(host=self._host, target=self._target, extra_headers=extra))
 
     def receive(self, data: bytes) -> Opened | Rejected | Failed | None:
         """Take bytes; return the outcome, or None while it is not known. Never raises.
