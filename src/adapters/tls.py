@@ -81,10 +81,10 @@ def tls_fault(error: object) -> TlsFault:
         return fault
     if isinstance(error, ssl.SSLEOFError):
         return TlsFault("the TLS connection was cut", True, True)
-    advice = "Does the service speak TLS on this port?"
     if getattr(error, "reason", None) == _NO_SHARED_TERMS:
         advice = "Does the service demand a client certificate? Give it as client_cert."
-    return TlsFault(f"TLS failed: {error}", False, True, advice)
+        return TlsFault(f"TLS failed: {error}", False, False, advice)
+    return TlsFault(f"TLS failed: {error}", False, True, "Does the service speak TLS on this port?")
 
 
 def certificate_fault(error: ssl.SSLError) -> TlsFault | None:

@@ -10,14 +10,17 @@ by then: it was refused, so nothing was done.
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import urllib3
 from urllib3 import exceptions
+from urllib3.connection import HTTPSConnection
 
 from adapters.http.access import ServiceAccess
 from adapters.http.failures import Failure, is_html, network_failure, status_failure
@@ -183,6 +186,12 @@ class HttpSession:
         return self._pool
 
     def _new_pool(self) -> urllib3.HTTPConnectionPool:
+        pool = self._bare_pool()
+        if isinstance(pool, urllib3.HTTPSConnectionPool):
+            pool.ConnectionCls = _TlsConnection
+        return pool
+
+    def _bare_pool(self) -> urllib3.HTTPConnectionPool:
         access, address = self.access, self.access.address
         if access.proxy is not None:
             manager = urllib3.ProxyManager(
@@ -234,6 +243,18 @@ class HttpSession:
             failure = Failure(f"the answer is larger than {limit} bytes", False, True, advice)
             raise self.error(request, failure, response.status)
         return bytes(body)
+
+
+class _TlsConnection(HTTPSConnection):
+    """One that still reads what the service said before it closed, as it does without TLS.
+
+    So a service tells that it wants a certificate of ours: its alert may be there while the request
+    is being written.
+    """
+
+    def request(self, *args: Any, **more: Any) -> None:
+        with suppress(ssl.SSLEOFError):
+            super().request(*args, **more)
 
 
 def _read_some(response: urllib3.BaseHTTPResponse) -> bytes:
