@@ -13,10 +13,12 @@ from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
 from adapters.http.client import RuntimeClient
+from adapters.http.credentials import TokenProvider
 from adapters.http.current_client import CurrentRuntimeClient
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, StreamSource
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.parameters import ParameterNamespace
+from adapters.proxy import Proxy
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
 from adapters.service import RuntimeService
@@ -49,6 +51,7 @@ __all__ = [
     "LocalRuntimeService",
     "LocalServiceProcess",
     "ParameterNamespace",
+    "Proxy",
     "RunOptions",
     "RuntimeBackend",
     "RuntimeClient",
@@ -61,6 +64,7 @@ __all__ = [
     "StreamEndpoint",
     "StreamProtocol",
     "StreamSource",
+    "TokenProvider",
     "Transport",
 ]
 

@@ -24,8 +24,9 @@ Conduct: TypeAlias = Callable[[socket.socket], object]
 class ConnectProxy:
     """Listens on a free port. Whatever host it is asked for, it takes this machine for it.
 
-    With `users` it demands one of them, as ``user:password``; with `conduct` it answers no CONNECT
-    as it should. `asked` is what it was asked for, `heard` all the bytes that came from clients.
+    With `users` it demands one of them, as ``user:password``. With `conduct` it answers no CONNECT
+    as it should; if it `drips`, it does so byte by byte, and hints come before. `asked` is what it
+    was asked for, `heard` all the bytes that clients sent through it.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ConnectProxy:
         *,
         users: tuple[str, ...] = (),
         conduct: Conduct | None = None,
+        drips: bool = False,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.asked: list[Received] = []
@@ -40,6 +42,7 @@ class ConnectProxy:
         self.stopping = threading.Event()
         self._users = {"Basic " + base64.b64encode(user.encode()).decode() for user in users}
         self._conduct = conduct
+        self._drips = drips
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -125,7 +128,13 @@ class ConnectProxy:
         port = int(request.line.split()[1].rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as service:
             self._sockets.append(service)
-            client.sendall(b"HTTP/1.1 200 Connection established\r\nX-Proxy: ours\r\n\r\n")
+            said = b"HTTP/1.1 200 Connection established\r\nX-Proxy: ours\r\n\r\n"
+            if self._drips:
+                for byte in b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + said:
+                    client.sendall(bytes([byte]))
+                    self.stopping.wait(0.001)
+            else:
+                client.sendall(said)
             other = {client: service, service: client}
             while True:
                 pending = isinstance(client, ssl.SSLSocket) and client.pending()
