@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
 from adapters.backend import RuntimeBackend
@@ -15,7 +15,7 @@ from adapters.job_base import JobArguments
 from adapters.parameters import ParameterNamespace
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
-from adapters.service import RuntimeService
+from adapters.service import RuntimeService, ServiceOptions
 from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.errors import UsageError
 from runtime_core.tags import AnyTag
@@ -29,15 +29,25 @@ class AsyncRuntimeService:
     It belongs to the event loop in which it is first used, and so do its jobs. Requests are made on
     a few threads, streams are on the event loop. `close()` it, or use it in an `async with`.
 
-    Args:
-        service: what does the requests; closed together with this. For instance
-            ``AsyncRuntimeService(RuntimeService(url, access_token))``; see `local` for the service
-            of this machine.
+    The arguments, and what is raised, are those of `RuntimeService`. A `token_provider` is called
+    on a thread.
     """
 
-    def __init__(self, service: RuntimeService) -> None:
+    def __init__(
+        self, url: str, access_token: str | None = None, **options: Unpack[ServiceOptions]
+    ) -> None:
+        self._set_up(RuntimeService(url, access_token, **options))
+
+    def _set_up(self, service: RuntimeService) -> None:
         self._service = service
         self._reactor = AsyncioReactor()
+
+    @classmethod
+    def of(cls, service: RuntimeService) -> Self:
+        """Make one of a service that is there; it is closed together with this one."""
+        made = cls.__new__(cls)
+        made._set_up(service)  # noqa: SLF001 - its own
+        return made
 
     @classmethod
     async def local(
@@ -56,12 +66,17 @@ class AsyncRuntimeService:
         service = await AsyncioReactor().call(
             RuntimeService.local, data=data, workers=workers, decoders=decoders, tags=tags
         )
-        return cls(service)
+        return cls.of(service)
 
     @property
     def url(self) -> str:
         """Where the service is."""
         return self._service.url
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether jobs can be streamed; if not, they are polled."""
+        return self._service.has_streams
 
     def __repr__(self) -> str:
         return f"<AsyncRuntimeService {self.url}>"
@@ -83,7 +98,7 @@ class AsyncRuntimeService:
         cancelled while the submission is under way, the job may run all the same: a line in the log
         then names it.
         """
-        if callback is not None and not self._service.has_streams:
+        if callback is not None and not self.has_streams:
             raise UsageError("the service has no streams: run without callback, and wait")
         submission = _Submission()
 

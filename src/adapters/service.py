@@ -45,6 +45,23 @@ class _Network(TypedDict):
     proxy: str | None
 
 
+class ServiceOptions(TypedDict, total=False):
+    """The named arguments of `RuntimeService`, for whoever passes them on."""
+
+    token_provider: TokenProvider | None
+    dialect: Literal["legacy", "current"]
+    instance: str
+    decoders: DecoderRegistry | None
+    resume: str
+    streams_result: bool | None
+    on_unknown_status: JobState | None
+    ca_certs: FilePath | None
+    client_cert: ClientCert | None
+    tls: ssl.SSLContext | None
+    proxy: str | None
+    tags: Sequence[AnyTag]
+
+
 class RuntimeService(ServicePrograms, Closing):
     """A runtime service: submits programs as jobs, and finds jobs again.
 

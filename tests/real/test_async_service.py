@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import textwrap
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from conditions import PATIENCE, eventually
 from own_service import OwnService, own_service
 
-from adapters import AsyncRuntimeService, RuntimeProgram, RuntimeService
+from adapters import (
+    AsyncRuntimeJob,
+    AsyncRuntimeService,
+    RuntimeJob,
+    RuntimeProgram,
+    RuntimeService,
+)
+from adapters.service import ServiceOptions
 from runtime_core.errors import (
     RuntimeInvalidStateError,
     RuntimeJobCancelledError,
@@ -58,8 +66,8 @@ def play(process: OwnService) -> Callable[[Scene], None]:
     """Run a scene in an event loop of its own, which takes no longer than `PATIENCE`."""
 
     async def run(scene: Scene) -> None:
-        client = RuntimeService(process.url, process.token, resume="offset")
-        async with asyncio.timeout(PATIENCE), AsyncRuntimeService(client) as service:
+        made = AsyncRuntimeService(process.url, process.token, resume="offset")
+        async with asyncio.timeout(PATIENCE), made as service:
             await scene(service)
 
     return lambda scene: asyncio.run(run(scene), debug=True)
@@ -168,7 +176,7 @@ def test_a_job_that_is_submitted_after_its_caller_has_gone_is_named_in_the_log(
     monkeypatch.setattr(client, "_submitted", slowly)
 
     async def scene() -> None:
-        async with AsyncRuntimeService(client) as service:
+        async with AsyncRuntimeService.of(client) as service:
             task = asyncio.create_task(service.run("counts"))
             await asyncio.to_thread(sent.wait, PATIENCE)
             task.cancel()
@@ -183,7 +191,7 @@ def test_a_job_that_is_submitted_after_its_caller_has_gone_is_named_in_the_log(
 
 def test_it_belongs_to_the_loop_in_which_it_was_first_used(process: OwnService) -> None:
     with RuntimeService(process.url, process.token) as client:
-        service = AsyncRuntimeService(client)
+        service = AsyncRuntimeService.of(client)
         job = asyncio.run(service.run("counts"))
         with pytest.raises(UsageError, match="another event loop"):
             asyncio.run(service.jobs())
@@ -193,10 +201,22 @@ def test_it_belongs_to_the_loop_in_which_it_was_first_used(process: OwnService) 
             job.stream_results(print)
 
 
+def test_it_takes_what_the_synchronous_one_takes() -> None:
+    named = inspect.signature(RuntimeService).parameters
+    hints = get_type_hints(RuntimeService.__init__)
+    expected = {name: hints[name] for name in [*named][2:]}
+    assert get_type_hints(ServiceOptions) == expected
+
+
+def test_it_has_the_names_of_the_synchronous_one() -> None:
+    for ours, theirs in ((AsyncRuntimeService, RuntimeService), (AsyncRuntimeJob, RuntimeJob)):
+        names = {name for name in dir(theirs) if not name.startswith("_")}
+        assert names - set(dir(ours)) <= {"pprint_programs", "program_class"}
+
+
 def test_a_callback_is_refused_before_the_submission_where_there_are_no_streams() -> None:
     async def scene() -> None:
-        client = RuntimeService("http://127.0.0.1:1", "t", dialect="current")
-        async with AsyncRuntimeService(client) as service:
+        async with AsyncRuntimeService("http://127.0.0.1:1", "t", dialect="current") as service:
             with pytest.raises(UsageError, match="has no streams"):
                 await service.run("counts", callback=print)
 

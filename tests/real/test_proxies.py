@@ -45,7 +45,7 @@ def only_the_proxy_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_here(host: object, *args: Any, **more: Any) -> object:
         if host not in ("localhost", "127.0.0.1"):
             raise socket.gaierror(socket.EAI_NONAME, f"{host} was looked up")
-        return found(host, *args, **more)  # type: ignore[arg-type]
+        return found(host, *args, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", only_here)
 
