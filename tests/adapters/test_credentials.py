@@ -264,6 +264,22 @@ def test_every_token_is_cut_out_of_a_text() -> None:
     assert credentials.hidden(text) == f"now {token}, before {token}, first {token}; xzy is none"
 
 
+def test_the_beginning_of_a_token_is_cut_out_too() -> None:
+    token = "0123456789abcdefghijklmnopqrstuvwxyz"
+    credentials = Credentials(token, Provider(f"{token[:20]}-and-others"))
+    credentials.token()
+    for length in range(12, len(token) + 1):
+        assert credentials.hidden(f"bad {token[:length]}!") == "bad <access token>!"
+        assert credentials.hidden(f"bad {token[:length]}") == "bad <access token>"
+    assert credentials.hidden(token[:11]) == token[:11]
+    assert credentials.hidden(token * 3) == "<access token>" * 3
+    credentials.renewed(token)
+    assert (
+        credentials.hidden(f"{token[:20]}-and{token[:20]}{token[20:]}.")
+        == "<access token>" * 2 + "."
+    )
+
+
 def test_only_so_many_tokens_are_remembered() -> None:
     tokens = [f"t{number:04}" for number in range(1001)]
     credentials = Credentials(tokens[0], Provider(*tokens[1:]))

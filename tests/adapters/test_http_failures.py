@@ -13,9 +13,23 @@ from urllib3 import exceptions
 from adapters.http.address import ServiceAddress
 from adapters.http.failures import network_failure, service_words, status_failure
 from adapters.http.retry import retry_after_seconds
+from adapters.proxy import Proxy
 
 NOON = 1633435200.0  # Tue, 05 Oct 2021 12:00:00 GMT
 POOL: Any = None
+UNKNOWN: Any = OSError("unknown")
+
+
+def alert(reason: str) -> ssl.SSLError:
+    """What the peer said in TLS."""
+    error = ssl.SSLError(1, f"[SSL: {reason}]")
+    error.reason = reason
+    return error
+
+
+def by_proxy(cause: Exception) -> exceptions.ProxyError:
+    """What hindered the way to, or through, a proxy."""
+    return exceptions.ProxyError("Unable to connect to proxy", cause)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +60,7 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     ("error", "retryable", "arrived"),
     [
         (exceptions.NewConnectionError(POOL, "refused"), True, False),
-        (exceptions.NameResolutionError("host", POOL, OSError("unknown")), True, False),  # type: ignore[arg-type]
+        (exceptions.NameResolutionError("host", POOL, UNKNOWN), True, False),
         (exceptions.ConnectTimeoutError("late"), True, False),
         (exceptions.ReadTimeoutError(POOL, "/", "late"), True, True),
         (exceptions.SSLError(ssl.SSLCertVerificationError("self-signed")), False, False),
@@ -57,6 +71,20 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
         (exceptions.ProtocolError("aborted", http.client.RemoteDisconnected("bye")), True, True),
         (exceptions.ProtocolError("broken", http.client.IncompleteRead(b"")), True, True),
         (exceptions.ProtocolError("aborted", http.client.BadStatusLine("SSH-2.0")), False, True),
+        (exceptions.SSLError(alert("TLSV13_ALERT_CERTIFICATE_REQUIRED")), False, False),
+        (exceptions.SSLError(alert("TLSV1_ALERT_UNKNOWN_CA")), False, False),
+        (exceptions.SSLError(alert("SSLV3_ALERT_HANDSHAKE_FAILURE")), False, False),
+        (exceptions.SSLError(alert("SSLV3_ALERT_BAD_RECORD_MAC")), False, True),
+        (by_proxy(exceptions.NewConnectionError(POOL, "refused")), True, False),
+        (by_proxy(exceptions.NameResolutionError("host", POOL, UNKNOWN)), True, False),
+        (by_proxy(exceptions.ConnectTimeoutError("late")), True, False),
+        (by_proxy(exceptions.SSLError(ssl.SSLCertVerificationError("expired"))), False, False),
+        (by_proxy(exceptions.SSLError(ssl.SSLError("wrong version"))), False, False),
+        (by_proxy(OSError("Tunnel connection failed: 407 Who are you?")), False, False),
+        (by_proxy(OSError("Tunnel connection failed: 403 No")), False, False),
+        (by_proxy(OSError("Tunnel connection failed: 502 Bad Gateway")), True, False),
+        (by_proxy(OSError("no route")), True, False),
+        (by_proxy(ValueError("odd")), False, False),
         (exceptions.DecodeError("gzip"), False, True),
         (exceptions.InvalidHeader("two lengths"), False, True),
     ],
@@ -67,6 +95,23 @@ def test_the_table_of_network_failures(
 ) -> None:
     failure = network_failure(error)
     assert (failure.retryable, failure.arrived) == (retryable, arrived)
+
+
+def test_how_long_the_proxy_may_take_is_the_connections_timeout() -> None:
+    proxy = Proxy.parse("http://user:s3cret@proxy.example:3128")
+    failure = network_failure(exceptions.ReadTimeoutError(POOL, proxy.url, "late"), proxy)
+    assert failure.what == "no connection by the proxy within connect_timeout"
+    assert (failure.retryable, failure.arrived) == (True, False)
+    failure = network_failure(exceptions.ReadTimeoutError(POOL, "/jobs", "late"), proxy)
+    assert (failure.retryable, failure.arrived) == (True, True)
+
+
+def test_what_a_proxy_says_in_its_own_words_is_not_repeated() -> None:
+    proxy = Proxy.parse("http://user:s3cret@proxy.example:3128")
+    error = by_proxy(OSError("Tunnel connection failed: 407 not user:s3cret"))
+    failure = network_failure(error, proxy)
+    assert failure.what == "the proxy did not accept the user and password (407)"
+    assert "wants a user and password" in network_failure(error).what
 
 
 @pytest.mark.parametrize("status", [100, *range(300, 600), 999])

@@ -74,6 +74,19 @@ def test_who_comes_second_finds_the_first_ones_service(data: Path) -> None:
         assert second._client.programs_get()["count"] == 1
 
 
+def test_it_is_not_asked_by_the_environments_proxy(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"https://127.0.0.1:{nobody.getsockname()[1]}")
+        with opened(data) as service:
+            service.upload_program(WAITS, {"name": "waits"})
+            job = service.run("waits", inputs={"until": str(data)})
+            assert len(list(job.interim_results())) == 1
+            assert job.result(timeout=PATIENCE) == "done"
+
+
 def test_letting_go_ends_nothing(data: Path, tmp_path: Path) -> None:
     until = tmp_path / "until"
     with opened(data) as service:

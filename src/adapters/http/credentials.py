@@ -17,6 +17,9 @@ TokenProvider: TypeAlias = Callable[[], str]
 _REMEMBERED: Final = 100
 """How many tokens are cut out of messages: an answer can only quote what was sent a moment ago."""
 
+_TELLING: Final = 12
+"""How many of its first characters make a token out of a text."""
+
 
 class Credentials:
     """What all that speaks with one service sends as its access token. Thread-safe.
@@ -45,7 +48,7 @@ class Credentials:
         self._askings = 0
         self._failure: Exception | None = None
         self._hidden: tuple[str, ...] = ()
-        self._pattern: re.Pattern[str] | None = None
+        self._beginnings: re.Pattern[str] | None = None
         self._remember(self._token)
         # It may be entered twice, so that a provider that comes here itself is told so.
         self._lock = threading.RLock()
@@ -105,8 +108,20 @@ class Credentials:
             self.renewed(self._token)
 
     def hidden(self, text: str) -> str:
-        """Give a text of somebody else's, without the tokens in it: the present and older ones."""
-        return self._pattern.sub("<access token>", text) if self._pattern else text
+        """Give a text of somebody else's, without the tokens in it: the present and older ones.
+
+        What a service has cut short goes too, if it is the beginning of a token.
+        """
+        if self._beginnings is None:
+            return text
+        parts, position = [], 0
+        while found := self._beginnings.search(text, position):
+            start = found.start()
+            rest = [text[start : start + len(token)] for token in self._hidden]
+            same = map(os.path.commonprefix, zip(self._hidden, rest, strict=True))
+            parts += [text[position:start], "<access token>"]
+            position = start + max(map(len, same))
+        return "".join([*parts, text[position:]])
 
     def _ask(self, provider: TokenProvider) -> None:
         if self._is_asking:
@@ -126,9 +141,8 @@ class Credentials:
     def _remember(self, token: str) -> None:
         if token and token not in self._hidden:
             self._hidden = (*self._hidden[1 - _REMEMBERED :], token)
-            # The longest first: one may be the beginning of another.
-            ordered = sorted(self._hidden, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, ordered)))
+            beginnings = {each[:_TELLING] for each in self._hidden}
+            self._beginnings = re.compile("|".join(map(re.escape, beginnings)))
 
     def _turn(self) -> AbstractContextManager[object]:
         # A fork may have copied the lock while a thread had it that is not in the child. Two

@@ -10,22 +10,19 @@ by then: it was refused, so nothing was done.
 from __future__ import annotations
 
 import os
-import ssl
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import urllib3
 from urllib3 import exceptions
-from urllib3.connection import HTTPSConnection
 
 from adapters.http.access import ServiceAccess
+from adapters.http.connections import new_pool
 from adapters.http.failures import Failure, is_html, network_failure, status_failure
 from adapters.http.retry import http_date, retry_after_seconds
-from adapters.proxy import Proxy
 from runtime_core.errors import TransportError, UsageError
 
 _CHUNK: Final = 64 * 1024
@@ -91,7 +88,7 @@ class HttpSession:
         self._pool_size = pool_size
         # Plain http is not tunnelled: the proxy is told the whole URL (RFC 9112, section 3.2.2).
         self._is_forwarded = access.proxy is not None and not access.address.is_tls
-        self._pool = self._new_pool()
+        self._pool = new_pool(self.access, self._pool_size)
         self._process = os.getpid()
 
     def close(self) -> None:
@@ -149,8 +146,8 @@ class HttpSession:
             raise UsageError("This client is closed: make a new one.") from error
         except exceptions.HTTPError as error:
             failure = network_failure(error, self.access.proxy)
-            # A broken answer is quoted by the exception, and may repeat what it was sent.
-            quoted = repr(error)
+            # A broken answer is quoted by the exceptions, and may repeat what it was sent.
+            quoted = " ".join(map(repr, _chain(error)))
             told = self.access.hidden(quoted) != quoted
             raise self.error(request, failure) from None if told else error
 
@@ -181,34 +178,9 @@ class HttpSession:
         # A forked child must not write on the sockets of its parent. Two threads that come here
         # at once make two pools, of which one is soon forgotten: no harm, and no lock to inherit.
         if self._process != os.getpid():
-            self._pool = self._new_pool()
+            self._pool = new_pool(self.access, self._pool_size)
             self._process = os.getpid()
         return self._pool
-
-    def _new_pool(self) -> urllib3.HTTPConnectionPool:
-        pool = self._bare_pool()
-        if isinstance(pool, urllib3.HTTPSConnectionPool):
-            pool.ConnectionCls = _TlsConnection
-        return pool
-
-    def _bare_pool(self) -> urllib3.HTTPConnectionPool:
-        access, address = self.access, self.access.address
-        if access.proxy is not None:
-            manager = urllib3.ProxyManager(
-                access.proxy.url,
-                proxy_headers=_proxy_headers(access.proxy),
-                proxy_ssl_context=access.proxy_tls,
-                maxsize=self._pool_size,
-                block=False,
-                ssl_context=access.tls,
-            )
-            return manager.connection_from_host(address.host, address.port, address.scheme)
-        host, port = address.host, address.port
-        if access.tls is None:
-            return urllib3.HTTPConnectionPool(host, port, maxsize=self._pool_size, block=False)
-        return urllib3.HTTPSConnectionPool(
-            host, port, maxsize=self._pool_size, block=False, ssl_context=access.tls
-        )
 
     def _read(self, request: Request, response: urllib3.BaseHTTPResponse) -> Answer:
         status, headers = response.status, response.headers
@@ -245,16 +217,11 @@ class HttpSession:
         return bytes(body)
 
 
-class _TlsConnection(HTTPSConnection):
-    """One that still reads what the service said before it closed, as it does without TLS.
-
-    So a service tells that it wants a certificate of ours: its alert may be there while the request
-    is being written.
-    """
-
-    def request(self, *args: Any, **more: Any) -> None:
-        with suppress(ssl.SSLEOFError):
-            super().request(*args, **more)
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an exception and all that its traceback shows before it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _read_some(response: urllib3.BaseHTTPResponse) -> bytes:
@@ -263,10 +230,6 @@ def _read_some(response: urllib3.BaseHTTPResponse) -> bytes:
         return response.read(_MAX_ERROR_BYTES) or b""
     except exceptions.HTTPError:
         return b""
-
-
-def _proxy_headers(proxy: Proxy) -> dict[str, str]:
-    return {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
 
 
 def _user_agent() -> str:
