@@ -62,6 +62,9 @@ def new_pool(access: ServiceAccess, size: int) -> urllib3.HTTPConnectionPool:
         pool = urllib3.HTTPSConnectionPool(
             address.host, address.port, maxsize=size, block=False, ssl_context=access.tls
         )
-    secure = isinstance(pool, urllib3.HTTPSConnectionPool)
-    pool.ConnectionCls = _TlsConnection if secure else _Connection
+    # urllib3's own classes do not fit its protocol for them either, to pyright.
+    if isinstance(pool, urllib3.HTTPSConnectionPool):
+        pool.ConnectionCls = _TlsConnection  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        pool.ConnectionCls = _Connection  # pyright: ignore[reportAttributeAccessIssue]
     return pool
