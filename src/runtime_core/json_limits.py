@@ -10,16 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 import attrs
 
 from runtime_core.errors import DecodeError, UsageError
-from runtime_core.json_memory import MemoryTally, rough_memory
+from runtime_core.json_memory import MemoryTally, most_memory, rough_memory
 from runtime_core.value_path import shown
 
 _PIECE = 1 << 20  # characters looked at in one go: small copies, however long the text is
+_SMALL = 4096  # characters of a text for which a look at its structure costs more than the parser
+_FEW = 64  # up to so many it is quicker to find the places of a character than to count them
 _FIRST_BRACKET = re.compile(r"[ \t\n\r]*[\[{]")
 _FIRST_QUOTE = re.compile(r'[ \t\n\r]*"')
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -64,6 +67,21 @@ class DecodeLimits:
     from above, see `json_memory`: ten million numbers in a list are within 512 MiB; 24 MB of
     ``[],[],``, which would take 600, are not.
     """
+
+    @cached_property
+    def _harmless_size(self) -> int:
+        """Fewer characters than this hold nothing that is beyond a limit, but for the depth."""
+        size = min(self.max_text_bytes // 4, self.max_nodes - 1, _SMALL)
+        while size > 0 and most_memory(size) > self.max_memory_bytes // 4:
+            size //= 2
+        return size
+
+    def allow_any(self, text: str) -> bool:
+        """Whether a text is too small for anything in it to be beyond a limit; a quick look."""
+        size = len(text)
+        return size < self._harmless_size and (
+            size <= self.max_depth or _brackets(text) <= self.max_depth
+        )
 
 
 class Allowance:
@@ -209,11 +227,22 @@ def _walk(text: str, start: int, limits: DecodeLimits, tally: MemoryTally | None
 
 
 def _brackets(text: str) -> int:
-    return text.count("[") + text.count("{")
+    return _count(text, "[") + _count(text, "{")
 
 
 def _separators(text: str) -> int:
-    return text.count(",") + text.count(":")
+    return _count(text, ",") + _count(text, ":")
+
+
+def _count(text: str, mark: str) -> int:
+    """What `text.count` says, which takes a quarter of a nanosecond for every other character."""
+    if len(text) < _SMALL:
+        return text.count(mark)
+    found, at = 0, text.find(mark)
+    while at >= 0 and found < _FEW:
+        found += 1
+        at = text.find(mark, at + 1)
+    return found if at < 0 else found + text.count(mark, at)
 
 
 def _pieces(text: str, start: int) -> Iterator[tuple[str, int]]:

@@ -30,6 +30,11 @@ def rough_memory(text: str, nodes: int) -> int:
     return _CALL + nodes * _MOST_OF_A_NODE + len(text) * (1 if is_plain else _MOST_OF_A_CHARACTER)
 
 
+def most_memory(size: int) -> int:
+    """Bound what any text of `size` characters takes."""
+    return _CALL + (size + 1) * _MOST_OF_A_NODE + size * _MOST_OF_A_CHARACTER
+
+
 class MemoryTally:
     """Adds up the bound over a text that comes in pieces; `escapes` tells of backslashes in it."""
 

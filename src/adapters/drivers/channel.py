@@ -28,7 +28,10 @@ from runtime_core.events import (
 )
 
 READ_BYTES = 256 * 1024
-"""How much is read at a time."""
+"""How much is read at a time, to begin with."""
+READ_LIMIT = 2 * 1024 * 1024
+"""How much is read at a time at most, while there is always more: a long message that comes in
+one piece is copied less often."""
 TUNNEL_BYTES = 4096
 """How much of a proxy's answer is read at a time."""
 WRITE_LIMIT = 1024 * 1024
@@ -85,6 +88,8 @@ class SocketChannel:
         self._outgoing = bytearray()
         self._tunnel: Tunnel | None = None
         self._step = self._on_connected
+        self._read_bytes = READ_BYTES
+        self._watched = 0
         self._paused = False
         self._heard = False
         self._pinged = False
@@ -252,7 +257,7 @@ class SocketChannel:
             self._on_secured()
             return
         # The new socket takes the number of the old one over.
-        self._loop.watch(sock, 0, lambda _: None)
+        self._watch(0)
         try:
             self._socket = self._endpoint.tls.wrap_socket(
                 sock, server_hostname=self._endpoint.host, do_handshake_on_connect=False
@@ -299,13 +304,17 @@ class SocketChannel:
     def _read_once(self, sock: socket.socket) -> bool:
         """Read what is there; return whether more is there that the selector does not see."""
         try:
-            data = sock.recv(READ_BYTES)
+            data = sock.recv(self._read_bytes)
         except _BLOCKED:
             return False
         except OSError as error:
             self._fail(f"the connection broke: {error}", error)
             return False
         self._heard = True
+        if len(data) == self._read_bytes:
+            self._read_bytes = min(2 * len(data), READ_LIMIT)
+        elif len(data) < READ_BYTES:
+            self._read_bytes = READ_BYTES
         decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         self._take(data)
         return decrypted
@@ -355,7 +364,8 @@ class SocketChannel:
         return mask | selectors.EVENT_WRITE if self._outgoing else mask
 
     def _watch(self, mask: int) -> None:
-        if self._socket is not None:
+        if self._socket is not None and mask != self._watched:
+            self._watched = mask
             self._loop.watch(self._socket, mask, lambda _: self._step())
 
     # ---- the channel ---------------------------------------------------------------------------
@@ -458,7 +468,7 @@ class SocketChannel:
 
     def _drop_socket(self) -> None:
         if self._socket is not None:
-            self._loop.watch(self._socket, 0, lambda _: None)
+            self._watch(0)
             self._socket.close()
             self._socket = None
 

@@ -20,6 +20,7 @@ _MASKED = 0x80
 _LONGEST_HEADER = 10
 """Bytes of a header, but for a masking key: a service's frames have none."""
 _LONGEST_PAYLOAD = 2**63 - 1
+_LARGE_PART = 64 * 1024
 
 
 class FastPath:
@@ -41,7 +42,7 @@ class FastPath:
         self._in_fragments = False
         # A plain message that is not complete.
         self._plain_header = b""
-        self._payload = bytearray()
+        self._parts: list[str] = []
         self._missing = 0
         self._decoder = _Utf8Decoder()
 
@@ -115,19 +116,30 @@ class FastPath:
 
         If it is not UTF-8, all of it goes to wsproto, at once.
         """
-        self._payload += piece
         self._missing -= len(piece)
         try:
-            if self._missing:
-                self._decoder.decode(piece)
-                return
-            out: list[str] | bytes = [self._payload.decode()]
+            self._keep(self._decoder.decode(piece, final=not self._missing))
         except UnicodeDecodeError:
-            out = self._plain_header + bytes(self._payload)
+            before = "".join(self._parts).encode() + self._decoder.getstate()[0]
             self._owed, self._missing = self._missing, 0
-        self._payload = bytearray()
-        self._decoder.reset()
-        yield out
+            self._decoder.reset()
+            self._parts = []
+            yield self._plain_header + before + piece
+            return
+        if not self._missing:
+            parts, self._parts = self._parts, []
+            yield ["".join(parts)]
+
+    def _keep(self, part: str) -> None:
+        """Keep a part: large ones as they are, to be copied once; small ones put together.
+
+        Where a message drips, parts are single characters, which take up to 84 bytes in a list.
+        """
+        parts = self._parts
+        parts.append(part)
+        while len(parts) > 1 and len(parts[-2]) <= len(parts[-1]) < _LARGE_PART:
+            last = parts.pop()
+            parts[-1] += last
 
     # ---- everything else -----------------------------------------------------------------------
 
