@@ -7,10 +7,8 @@ that is wrong, goes to wsproto as it came; it stays the authority.
 
 from __future__ import annotations
 
-from codecs import getincrementaldecoder
+from codecs import utf_8_decode
 from collections.abc import Iterator
-
-_Utf8Decoder = getincrementaldecoder("utf-8")
 
 _TEXT = 0x81
 """The first byte of a text message in one frame, without reserved bits (RFC 6455, section 5.2)."""
@@ -40,17 +38,18 @@ class FastPath:
         self._header = b""
         self._owed = 0
         self._in_fragments = False
-        # A plain message that is not complete.
+        # A plain message that is not complete: its header, its text so far, the bytes of a
+        # character that was cut, and how many bytes are to come.
         self._plain_header = b""
         self._parts: list[str] = []
+        self._split = b""
         self._missing = 0
-        self._decoder = _Utf8Decoder()
 
     def cut(self, data: bytes) -> Iterator[list[str] | bytes]:
         """Take what was read; give texts, and bytes for wsproto, in the order of the stream."""
         at = min(self._missing, len(data))
         if at:
-            yield from self._collect(data[:at])
+            yield from self._collect(memoryview(data)[:at])
         while at < len(data):
             if self._is_between_messages:
                 texts, at = self._cut_short(data, at)
@@ -58,7 +57,7 @@ class FastPath:
                     yield texts
                 start, end = self._plain_long(data, at)
                 if end > at:
-                    yield from self._collect(data[start:end])
+                    yield from self._collect(memoryview(data)[start:end])
                     at = end
                     continue
             start, at = at, self._follow(data, at)
@@ -111,21 +110,23 @@ class FastPath:
         self._missing = length
         return at + own, min(at + own + length, len(data))
 
-    def _collect(self, piece: bytes) -> Iterator[list[str] | bytes]:
+    def _collect(self, piece: memoryview) -> Iterator[list[str] | bytes]:
         """Take a piece of the plain message; give it when it is complete.
 
         If it is not UTF-8, all of it goes to wsproto, at once.
         """
         self._missing -= len(piece)
+        data = self._split + piece if self._split else piece
         try:
-            self._keep(self._decoder.decode(piece, final=not self._missing))
+            text, used = utf_8_decode(data, "strict", not self._missing)
         except UnicodeDecodeError:
-            before = "".join(self._parts).encode() + self._decoder.getstate()[0]
+            before = "".join(self._parts).encode()
+            self._parts, self._split = [], b""
             self._owed, self._missing = self._missing, 0
-            self._decoder.reset()
-            self._parts = []
-            yield self._plain_header + before + piece
+            yield self._plain_header + before + data
             return
+        self._keep(text)
+        self._split = bytes(data[used:])
         if not self._missing:
             parts, self._parts = self._parts, []
             yield ["".join(parts)]

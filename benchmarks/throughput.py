@@ -1,0 +1,149 @@
+"""How many interim results a second one stream brings to a user's callback, decoded from JSON.
+
+Ours is `RuntimeJob.stream_results` with the default decoder. Beside it the original's, which is
+qiskit-ibmq-provider 0.20.2's in an environment of its own (`make .venv-ibmq/.stamp`), and what one
+would write by hand: websocket-client, aiohttp and websockets, each with `json.loads`. The service
+is a process of its own that writes frames made beforehand; each client is one, too. They take
+turns, and ours is compared with another of the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+from _report import Summary, machine_line, print_table, summarize
+
+HERE = Path(__file__).parent
+SIZES = {"small": 200, "large": 1_000_000}
+"""Bytes of a message."""
+
+SLOW = ("original", "websocket-client")
+CLIENTS = ("ours", *SLOW, "aiohttp", "websockets")
+COUNTS = {"small": (200_000, 20_000), "large": (600, 8)}
+"""Messages of a stream, about a second's: of the quick clients, and of the slow."""
+
+TARGETS = {"small": 10.0, "large": 50.0}
+"""How many times the original's."""
+RIVALS = {"small": ("aiohttp",), "large": ("aiohttp", "websockets")}
+"""Ours is to be ahead of the one, and not behind both of the others."""
+
+
+@attrs.frozen
+class Measured:
+    """What one client did with one size of messages."""
+
+    client: str
+    """Its name."""
+    rate: Summary
+    """Messages a second."""
+    ratio: float
+    """How many times as many ours were: the median over the rounds."""
+
+
+@contextmanager
+def service() -> Iterator[str]:
+    """Run the service; give its port."""
+    command = [sys.executable, str(HERE / "_stream_server.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def rate(client: str, kind: str, port: str, original: Path) -> float:
+    """Messages a second of one stream, from the first that reaches the callback to the last."""
+    count = COUNTS[kind][client in SLOW]
+    python, environment = sys.executable, dict(os.environ)
+    if client == "original":
+        python = str(original)
+        environment.pop("PYTHONPATH", None)
+    command = [python, "-W", "ignore", str(HERE / "_stream_clients.py")]
+    command += [client, port, f"{kind}-{count}", str(count)]
+    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return (count - 1) / float(run.stdout)
+
+
+def measure(kind: str, clients: Sequence[str], rounds: int, original: Path) -> list[Measured]:
+    with service() as port:
+        turns = [
+            {client: rate(client, kind, port, original) for client in clients}
+            for _ in range(rounds)
+        ]
+    return [
+        Measured(
+            client,
+            summarize([turn[client] for turn in turns]),
+            statistics.median(turn["ours"] / turn[client] for turn in turns),
+        )
+        for client in clients
+    ]
+
+
+def verdict(kind: str, measured: Mapping[str, Measured]) -> str:
+    rivals = RIVALS[kind]
+    words = [f"{'ahead of' if len(rivals) == 1 else 'not behind'} {' and '.join(rivals)}"]
+    right = max(measured[rival].ratio for rival in rivals) >= 1
+    if "original" in measured:
+        words.insert(0, f"at least {TARGETS[kind]:g} times the original")
+        right = right and measured["original"].ratio >= TARGETS[kind]
+    return f"{'met' if right else 'NOT MET'}: {', '.join(words)}"
+
+
+def print_report(kind: str, results: Sequence[Measured]) -> None:
+    size = SIZES[kind]
+    print(f"\nMessages of {size:,} bytes")
+    header = ["client", "messages/s", "spread", "MB/s", "ours is"]
+    rows = [
+        [
+            result.client,
+            f"{result.rate.median:,.0f}",
+            f"{result.rate.low:,.0f} .. {result.rate.high:,.0f}",
+            f"{result.rate.median * size / 1e6:,.1f}",
+            f"{result.ratio:.2f} x",
+        ]
+        for result in results
+    ]
+    print_table(header, rows)
+    print(verdict(kind, {result.client: result for result in results}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How many messages a second a stream brings.")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each client (at least 2)")
+    parser.add_argument("--size", choices=SIZES, action="append", help="by default both")
+    parser.add_argument("--original", type=Path, default=HERE.parent / ".venv-ibmq/bin/python")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error("a median with a spread needs at least 2 rounds")
+    has_original = arguments.original.exists()
+    clients = [client for client in CLIENTS if client != "original" or has_original]
+    results = {
+        kind: measure(kind, clients, arguments.rounds, arguments.original)
+        for kind in arguments.size or SIZES
+    }
+    if arguments.json:
+        plain = {kind: [attrs.asdict(one) for one in found] for kind, found in results.items()}
+        print(json.dumps({"machine": machine_line(), "rounds": arguments.rounds, **plain}))
+        return
+    print(machine_line())
+    print(f"One stream into a callback, decoded from JSON: median of {arguments.rounds} rounds")
+    if not has_original:
+        print("The original is not measured: make .venv-ibmq/.stamp")
+    for kind, found in results.items():
+        print_report(kind, found)
+
+
+if __name__ == "__main__":
+    main()
