@@ -240,6 +240,11 @@ LONG = "a" * 70_000
         ([frame(1, b"a\xff")], [frame(1, b"a\xff")]),
         ([frame(1, b"a\xff" + b"b" * 99)[:7]], [frame(1, b"a\xff" + b"b" * 99)[:7]]),
         (
+            [b"\x81\x04a\xe2", b"\x28\xa1" + HELLO[:4], HELLO[4:]],
+            [b"\x81\x04a\xe2\x28\xa1", ["hello"]],
+        ),
+        ([b"\x81\x04a\xff", b"bc" + HELLO[:4], HELLO[4:]], [b"\x81\x04a\xff", b"bc", ["hello"]]),
+        (
             [text("a", fin=False) + PING + frame(0, b"b") + HELLO],
             [text("a", fin=False) + PING + frame(0, b"b"), ["hello"]],
         ),
