@@ -23,6 +23,7 @@ from adapters.service_programs import ServicePrograms
 from adapters.services.dialect import dialect_of
 from adapters.services.ibm_legacy import as_promised
 from adapters.tls import ClientCert, FilePath
+from adapters.transport import DEFAULT_STATUS_RATE
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
@@ -60,6 +61,7 @@ class ServiceOptions(TypedDict, total=False):
     tls: ssl.SSLContext | None
     proxy: str | None
     tags: Sequence[AnyTag]
+    status_requests_per_second: float
 
 
 class RuntimeService(ServicePrograms, Closing):
@@ -93,9 +95,12 @@ class RuntimeService(ServicePrograms, Closing):
             this and what is before it see `RuntimeClient`.
         tags: what inputs may hold beside the values that tagged JSON knows, for instance
             `adapters.qiskit.qiskit_tags()`. (Of results a decoder's `tags` say so.)
+        status_requests_per_second: how often it is asked for the state of jobs at most, for all of
+            them together; `math.inf` is no limit.
 
     Raises:
-        ValueError: as `RuntimeClient` does, or if `instance` cannot be sent.
+        ValueError: as `RuntimeClient` does, or if `instance` cannot be sent, or
+            `status_requests_per_second` is not above 0.
         UsageError: if there is no such dialect, or an argument is of the other one, or streams
             would have to go by a proxy that speaks TLS itself.
         OSError: if a certificate cannot be read.
@@ -118,6 +123,7 @@ class RuntimeService(ServicePrograms, Closing):
         tls: ssl.SSLContext | None = None,
         proxy: str | None = ENVIRONMENT,
         tags: Sequence[AnyTag] = (),
+        status_requests_per_second: float = DEFAULT_STATUS_RATE,
     ) -> None:
         network: _Network = {
             "token_provider": token_provider,
@@ -126,6 +132,9 @@ class RuntimeService(ServicePrograms, Closing):
             "tls": tls,
             "proxy": proxy,
         }
+        if not status_requests_per_second > 0:
+            given = status_requests_per_second
+            raise ValueError(f"status_requests_per_second is a number above 0, not {given!r}")
         client: RuntimeClient
         streams: StreamClient | None
         match dialect:
@@ -145,6 +154,7 @@ class RuntimeService(ServicePrograms, Closing):
                 )
             case _:
                 raise UsageError(f"there are the dialects legacy and current, not {dialect!r}")
+        client.status_requests_per_second = status_requests_per_second
         self._set_up(client, streams, decoders, on_unknown_status, tags)
 
     def _set_up(

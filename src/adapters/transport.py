@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -12,6 +12,9 @@ from adapters.proxy import Proxy
 from runtime_core.commands import OpenStream, RequestCommand
 from runtime_core.events import ReplyEvent, StreamEvent
 from runtime_core.traits import ServiceTraits
+
+DEFAULT_STATUS_RATE = 10.0
+"""How many status requests a service gets in a second at most, for all its jobs together."""
 
 
 class Transport(Protocol):
@@ -39,6 +42,69 @@ class Transport(Protocol):
             ServiceError: if the service has no streams.
         """
         ...
+
+
+@runtime_checkable
+class ServiceTransport(Transport, Protocol):
+    """A transport that says which service it speaks with, and how much that may be asked; optional.
+
+    All that name the same service share one budget of status requests. A transport that says
+    nothing of this has a budget of its own, of the usual size.
+    """
+
+    @property
+    def service(self) -> object:
+        """What stands for the service: the same object for all transports to it, a client say."""
+        ...
+
+    @property
+    def status_requests_per_second(self) -> float:
+        """How many status requests it may get in a second, for all its jobs together."""
+        ...
+
+    @property
+    def listing(self) -> JobListing | None:
+        """What asks it about many jobs at once; None if it must be asked about each alone."""
+        ...
+
+
+class JobListing(Protocol):
+    """Asks a service for the list of its jobs, the newest first, a page at a time."""
+
+    def page(self, limit: int, skip: int, wanted: Collection[str]) -> ListedPage:
+        """Ask for at most `limit` jobs after the newest `skip`; may block.
+
+        Args:
+            limit: how many; the service may give fewer.
+            skip: how many to leave out.
+            wanted: the ids of the jobs to tell of.
+
+        Raises:
+            TransportError: if there is no such answer.
+        """
+        ...
+
+    def status_event(self, document: object, request: int) -> ReplyEvent:
+        """Say what the document of a job means for a request that was ordered before the page.
+
+        Does no I/O.
+
+        Raises:
+            TransportError: if there is no state in it.
+        """
+        ...
+
+
+@attrs.frozen
+class ListedPage:
+    """One page of the list of a service's jobs."""
+
+    length: int
+    """How many jobs the service gave; the next page begins after them."""
+    found: Mapping[str, object]
+    """The documents of those that were wanted, by their ids."""
+    has_more: bool
+    """Whether there may be jobs after these."""
 
 
 class StreamProtocol(Protocol):

@@ -20,7 +20,9 @@ from typing import Any, TypeAlias
 import attrs
 import pytest
 
+from adapters.drivers.budgets import Budgets
 from adapters.drivers.reactor import Forkable
+from adapters.drivers.status_budget import StatusBudget
 from adapters.job import RuntimeJob
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import OpenStream
@@ -86,6 +88,7 @@ class FakeReactor:
         self.children: list[Forkable] = []
         self.abandoned: list[Task] = []
         """The requests that nobody waits for any more."""
+        self._budgets = Budgets(self)
 
     # ---- Reactor -------------------------------------------------------------------------------
 
@@ -113,6 +116,10 @@ class FakeReactor:
 
     def abandon_request(self, task: Task) -> None:
         self.abandoned.append(task)
+
+    def budget_of(self, service: object) -> StatusBudget:
+        assert self._on_loop, "budget_of is for the loop only"
+        return self._budgets.of(service)
 
     def run_callback(self, task: Task) -> None:
         self._callbacks.append(task)

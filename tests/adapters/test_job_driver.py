@@ -11,7 +11,7 @@ from fakes import CLOSES, NEVER, OPENS, FakeReactor, FakeStreams, says
 
 from adapters.drivers.inbox import Batch, End, Item
 from adapters.drivers.job_driver import JobDriver
-from adapters.drivers.job_runner import REQUEST_DEADLINE, RESULT_DEADLINE
+from adapters.drivers.job_requests import REQUEST_DEADLINE, RESULT_DEADLINE
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import FetchResult, FetchStatus, OpenStream, RequestCommand, SendCancel
 from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
@@ -256,7 +256,7 @@ def test_close_may_be_repeated() -> None:
 def forked(b: Bench) -> FakeReactor:
     """Do as in the child of a fork: everything that the reactor had is gone."""
     b.reactor = FakeReactor()
-    b.driver._reactor = b.driver.runner._reactor = b.reactor
+    b.driver._reactor = b.driver.runner._reactor = b.driver.runner._requests._reactor = b.reactor
     b.driver.runner.after_fork()
     return b.reactor
 

@@ -13,9 +13,11 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from adapters.drivers.asyncio_loop import AsyncioLoop
+from adapters.drivers.budgets import Budgets
 from adapters.drivers.channel import Channel, SocketChannel
 from adapters.drivers.loop import Task, TimerHandle
 from adapters.drivers.reactor import Forkable, jittered
+from adapters.drivers.status_budget import StatusBudget
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import UsageError
@@ -34,6 +36,7 @@ class AsyncioReactor:
     def __init__(self) -> None:
         self._bound: tuple[asyncio.AbstractEventLoop, AsyncioLoop] | None = None
         self._requests = WorkerPool("runtime-request", self._later)
+        self._budgets = Budgets(self)
         self._channels: set[SocketChannel] = set()
         self._drains: set[asyncio.Event] = set()
 
@@ -86,6 +89,10 @@ class AsyncioReactor:
     def abandon_request(self, task: Task) -> None:
         """See `Reactor`."""
         self._requests.abandon(task)
+
+    def budget_of(self, service: object) -> StatusBudget:
+        """See `Reactor`."""
+        return self._budgets.of(service)
 
     def open_channel(
         self,

@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Protocol, TypeAlias, assert_never
 
 import attrs
 
 from adapters.drivers.channel import Channel
 from adapters.drivers.inbox import Batch, End, Gap, Mark
-from adapters.drivers.loop import Task, TimerHandle
+from adapters.drivers.job_requests import JobRequests
+from adapters.drivers.loop import TimerHandle
 from adapters.drivers.reactor import Reactor
 from adapters.drivers.subscriber import Subscriber
 from adapters.transport import Transport
@@ -33,24 +33,31 @@ from runtime_core.commands import (
     FetchStatus,
     OpenStream,
     Report,
-    RequestCommand,
     SendCancel,
     StartTimer,
     StopTimer,
 )
 from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
 from runtime_core.events import (
+    CancelAccepted,
+    CancelRefused,
     CancelRequested,
     Event,
+    JobQueued,
+    JobStarted,
+    Need,
     ReleaseRequested,
     ReplayRequested,
     RequestFailed,
+    StreamClosed,
     StreamEvent,
     StreamFailed,
+    StreamNotReady,
     SubscriptionCancelled,
     SubscriptionRequested,
     TimerFired,
     TimerName,
+    UnknownStatusReported,
     WaitEnded,
     WaitStarted,
 )
@@ -58,11 +65,13 @@ from runtime_core.machine import JobMachine
 
 logger = logging.getLogger(__name__)
 
-REQUEST_DEADLINE = 90.0
-"""Seconds after which a request is given up, even if its answer keeps dripping in."""
-
-RESULT_DEADLINE = 900.0
-"""The same for a result, which may be large."""
+_NEWS = frozenset(
+    # The end of a stream is a hint, a cancel does something, and a request that follows an answer
+    # at once was ordered while that was under way.
+    {StreamClosed, StreamFailed, StreamNotReady, CancelAccepted, CancelRefused}
+    | {JobQueued, JobStarted, UnknownStatusReported}
+)
+"""After these a status request is no routine: somebody waits for it, or it is likely to be news."""
 
 Waiter: TypeAlias = Callable[[Exception | None], object]
 """Is called when a wait is over, with what is to be raised, or None."""
@@ -97,12 +106,12 @@ class JobRunner:
         """Who gets the interim results, or got them last. May be read from every thread."""
         self._transport = transport
         self._reactor = reactor
+        self._requests = JobRequests(machine.job_id, transport, reactor, self._receive)
         self._numbers = itertools.count(1)
         self._waiters: dict[int, Waiter] = {}
         self._subscription = 0
         self._timers: dict[TimerName, tuple[TimerFired, TimerHandle]] = {}
-        self._deadlines: dict[int, TimerHandle] = {}
-        self._requests: set[int] = set()
+        self._has_cancelled = False
         self._channel: Channel | None = None
         self._connection = 0
         self._paused = False
@@ -141,6 +150,11 @@ class JobRunner:
         except RuntimeInvalidStateError as refusal:
             del self._waiters[number]
             waiter(refusal)
+            return
+        if isinstance(event, CancelRequested):
+            self._has_cancelled = True
+        elif event.need is Need.STATUS:
+            self._requests.hurry(impatient=True)
 
     def end_wait(self, number: int) -> None:
         """Nobody waits any more; the waiter is not called."""
@@ -217,10 +231,10 @@ class JobRunner:
         """Let go of everything; who waits gets a `UsageError`. The job itself goes on."""
         self.unsubscribe()
         self._closed = True
-        for handle in (*(t for _, t in self._timers.values()), *self._deadlines.values()):
+        for _, handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
-        self._deadlines.clear()
+        self._requests.close()
         self._close_channel()
         for waiter in self._waiters.values():
             waiter(_closed_error(self.machine.job_id))
@@ -233,17 +247,35 @@ class JobRunner:
             return
         for command in self.machine.receive(event):
             self._carry_out(command)
+        if self._requests.are_queued:
+            if type(event) in _NEWS:
+                self._requests.hurry()
+            elif not self._is_wanted:
+                self._requests.drop()
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Whether anybody is interested in the job, or a cancel is still to be followed up."""
+        machine = self.machine
+        open_cancel = self._has_cancelled and machine.cancel_outcome is None
+        return bool(self._waiters) or machine.is_streaming or open_cancel
 
     def _receive_stream(self, events: Sequence[StreamEvent]) -> None:
         for event in events:
+            if isinstance(event, StreamFailed):
+                self._hear_of_stream(event)
             self._receive(event)
+
+    def _hear_of_stream(self, event: StreamFailed) -> None:
+        wait = getattr(event.error, "retry_after", None)
+        self._requests.hear(RequestFailed(0, event.error, retry_after=wait))
 
     def _carry_out(self, command: Command) -> None:
         match command:
             case Deliver(messages=messages):
                 self._put(Batch(messages))
             case FetchStatus() | FetchResult() | FetchFailure() | SendCancel():
-                self._request(command)
+                self._requests.order(command)
             case StartTimer():
                 self._start_timer(command)
             case StopTimer(name):
@@ -298,44 +330,6 @@ class JobRunner:
             return
         self._receive(event)
 
-    # ---- requests ------------------------------------------------------------------------------
-
-    def _request(self, command: RequestCommand) -> None:
-        number = command.request
-        self._requests.add(number)
-        seconds = RESULT_DEADLINE if isinstance(command, FetchResult) else REQUEST_DEADLINE
-        perform = partial(self._perform, command)
-        abandon = partial(self._abandon, number, seconds, perform)
-        self._deadlines[number] = self._reactor.call_later(seconds, abandon)
-        self._reactor.run_request(perform)
-
-    def _perform(self, command: RequestCommand) -> None:
-        """On a worker: do the request; whatever happens, the machine hears of it once."""
-        reply: Event = RequestFailed(
-            command.request, TransportError("The request was interrupted.", retryable=True), True
-        )
-        try:
-            reply = self._transport.perform(self.machine.job_id, command)
-        except Exception as error:
-            failure = TransportError(f"The transport failed: {error}")
-            failure.__cause__ = error
-            reply = RequestFailed(command.request, failure)
-        finally:
-            self._reactor.call_soon(lambda: self._reply(command.request, reply))
-
-    def _reply(self, number: int, reply: Event) -> None:
-        self._requests.discard(number)
-        deadline = self._deadlines.pop(number, None)
-        if deadline is not None:
-            deadline.cancel()
-        self._receive(reply)
-
-    def _abandon(self, number: int, seconds: float, perform: Task) -> None:
-        self._reactor.abandon_request(perform)
-        message = f"The service did not answer within {seconds:g} s."
-        error = TransportError(message, retryable=True)
-        self._reply(number, RequestFailed(number, error, retryable=True))
-
     # ---- the stream ----------------------------------------------------------------------------
 
     def _open(self, command: OpenStream) -> None:
@@ -369,15 +363,13 @@ class JobRunner:
         error = TransportError("The process was forked while this was under way.", retryable=True)
         lost: list[Event] = [SubscriptionCancelled(self._subscription)]
         lost += [WaitEnded(number) for number in self._waiters]
-        lost += [RequestFailed(number, error, True) for number in sorted(self._requests)]
+        lost += self._requests.after_fork(error)
         lost += [event for event, _ in self._timers.values()]
         if self._channel is not None:
             lost.append(StreamFailed(self._connection, error))
         self._lost += lost
         self._waiters.clear()
-        self._requests.clear()
         self._timers.clear()
-        self._deadlines.clear()
         if self.subscriber is not None:
             self.subscriber.after_fork(error)
         self.subscriber = self._channel = None

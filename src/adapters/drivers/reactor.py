@@ -9,9 +9,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from adapters.drivers.budgets import Budgets
 from adapters.drivers.channel import Channel, SocketChannel
 from adapters.drivers.loop import Task, TimerHandle
 from adapters.drivers.shared_loop import SharedLoop
+from adapters.drivers.status_budget import StatusBudget
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.events import StreamEvent
@@ -50,6 +52,10 @@ class Reactor(Protocol):
 
     def abandon_request(self, task: Task) -> None:
         """Nobody waits any more for this task of `run_request`, which may hang."""
+        ...
+
+    def budget_of(self, service: object) -> StatusBudget:
+        """The budget of a service: the same each time for the same object. Only on the loop."""
         ...
 
     def open_channel(
@@ -100,6 +106,7 @@ class SharedReactor:
         self._loop = SharedLoop("runtime-loop")
         self._requests = WorkerPool("runtime-request", self._later)
         self._callbacks = WorkerPool("runtime-callback", self._later)
+        self._budgets = Budgets(self)
 
     def _later(self, delay: float, task: Task) -> None:
         loop = self._loop
@@ -132,6 +139,10 @@ class SharedReactor:
     def abandon_request(self, task: Task) -> None:
         """See `Reactor`."""
         self._requests.abandon(task)
+
+    def budget_of(self, service: object) -> StatusBudget:
+        """See `Reactor`."""
+        return self._budgets.of(service)
 
     def run_callback(self, task: Task) -> None:
         """See `ThreadReactor`."""

@@ -18,6 +18,7 @@ from adapters.job_logs import LogPart
 from adapters.proxy import ENVIRONMENT
 from adapters.services import ibm_legacy
 from adapters.tls import ClientCert, FilePath
+from adapters.transport import DEFAULT_STATUS_RATE
 from runtime_core.errors import DecodeError, TransportError
 from runtime_core.json_limits import DecodeLimits, parse_json
 from runtime_core.tagged_json import encode_tagged
@@ -120,6 +121,10 @@ class RuntimeClient(ProgramCalls, Closing):
     def _credentials(self, access_token: str) -> dict[str, str]:
         """Give the headers that say who asks."""
         return {ibm_legacy.TOKEN_HEADER: access_token} if access_token else {}
+
+    status_requests_per_second: float = DEFAULT_STATUS_RATE
+    """How often the service is asked for the state of jobs at most, for all that use this client;
+    `math.inf` is no limit. May be set, and holds from the next request on."""
 
     # ---- jobs ----------------------------------------------------------------------------------
 

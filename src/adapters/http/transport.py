@@ -17,7 +17,7 @@ broke. Everything else is not. An attribute `retry_after` in seconds is taken ov
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import inf
 from typing import Protocol, TypeVar, assert_never
 
@@ -25,8 +25,8 @@ import attrs
 
 from adapters.http.failures import shortened
 from adapters.http.retry import RETRYABLE_STATUS
-from adapters.services.dialect import Dialect, dialect_of
-from adapters.transport import StreamEndpoint
+from adapters.services.dialect import Dialect, ListReader, StatusReader, dialect_of
+from adapters.transport import DEFAULT_STATUS_RATE, ListedPage, StreamEndpoint
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -108,6 +108,7 @@ class ClientTransport:
         traits = dialect.traits if traits is None else traits
         self._client = api_client
         self._status_event = dialect.status_event
+        self._listing = _listing(api_client, dialect)
         self._streams = stream_source
         self._traits = traits if stream_source else attrs.evolve(traits, pushes=False)
 
@@ -115,6 +116,23 @@ class ClientTransport:
     def traits(self) -> ServiceTraits:
         """What the machine must know of the service."""
         return self._traits
+
+    @property
+    def service(self) -> object:
+        """The client: all who use it share one budget."""
+        return self._client
+
+    @property
+    def status_requests_per_second(self) -> float:
+        """What the client says in an attribute of this name; ten if it says nothing."""
+        said = getattr(self._client, "status_requests_per_second", None)
+        is_number = isinstance(said, int | float) and not isinstance(said, bool)
+        return float(said) if is_number and said > 0 else DEFAULT_STATUS_RATE
+
+    @property
+    def listing(self) -> ClientListing | None:
+        """What asks about many jobs by `jobs_get`; None if client or dialect have no such list."""
+        return self._listing
 
     def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
         """Do one request and return its one reply; may block.
@@ -166,6 +184,41 @@ class ClientTransport:
             case FetchFailure(request), 404:
                 return FailureReceived(request, None)
         return RequestFailed(command.request, error, error.retryable, error.retry_after)
+
+
+@attrs.frozen
+class ClientListing:
+    """Asks about many jobs at once by a client's `jobs_get`; a `JobListing`.
+
+    Any number of threads may use it, if the client allows that.
+    """
+
+    jobs_get: Callable[[int, int], object]
+    """Gives so many jobs after the newest so many."""
+    listed_jobs: ListReader
+    """Finds the jobs in that."""
+    read_status: StatusReader
+    """Says what the document of one means."""
+
+    def page(self, limit: int, skip: int, wanted: Collection[str]) -> ListedPage:
+        """See `JobListing`."""
+        answer = asked(self.jobs_get, limit, skip)
+        jobs = self.listed_jobs(answer)
+        count = answer.get("count") if isinstance(answer, Mapping) else None
+        is_last = not jobs or (isinstance(count, int) and skip + len(jobs) >= count)
+        found = {job_id: job for job_id, job in jobs if job_id in wanted}
+        return ListedPage(len(jobs), found, not is_last)
+
+    def status_event(self, document: object, request: int) -> ReplyEvent:
+        """See `JobListing`."""
+        return self.read_status(document, request)
+
+
+def _listing(client: object, dialect: Dialect) -> ClientListing | None:
+    jobs_get = getattr(client, "jobs_get", None)
+    if not callable(jobs_get) or dialect.listed_jobs is None:
+        return None
+    return ClientListing(jobs_get, dialect.listed_jobs, dialect.status_event)
 
 
 def asked(call: Callable[..., T], *arguments: object) -> T:

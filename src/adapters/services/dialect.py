@@ -6,6 +6,7 @@ made for them; a client says by its attribute `dialect` what it speaks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import attrs
@@ -29,6 +30,18 @@ class StatusReader(Protocol):
         ...
 
 
+class ListReader(Protocol):
+    """Finds the jobs in a service's list of them."""
+
+    def __call__(self, answer: object, /) -> Sequence[tuple[str, object]]:
+        """Read the answer of `jobs_get`: the id of each job, and its document for `StatusReader`.
+
+        Raises:
+            TransportError: if there is no list in it.
+        """
+        ...
+
+
 @attrs.frozen
 class Dialect:
     """How a service speaks of its jobs: make one for a service with other words."""
@@ -39,12 +52,19 @@ class Dialect:
     """Says what the answer of `job_get` means."""
     traits: ServiceTraits = attrs.field(factory=ServiceTraits)
     """How the service behaves, if nobody says more."""
+    listed_jobs: ListReader | None = None
+    """Finds the jobs in the answer of `jobs_get`, by which many are asked about at once; None if
+    each is to be asked about alone."""
 
 
-LEGACY: Final = Dialect("legacy", ibm_legacy.status_event, ibm_legacy.TRAITS)
+LEGACY: Final = Dialect(
+    "legacy", ibm_legacy.status_event, ibm_legacy.TRAITS, ibm_legacy.listed_jobs
+)
 """The service that `RuntimeJob` was first written for: `status` is a word."""
 
-CURRENT: Final = Dialect("current", ibm_current.status_event, ibm_current.TRAITS)
+CURRENT: Final = Dialect(
+    "current", ibm_current.status_event, ibm_current.TRAITS, ibm_legacy.listed_jobs
+)
 """Its successor: `state` holds a status, a reason and a reason code; there are no streams."""
 
 

@@ -186,6 +186,21 @@ def status_event(
     return UnknownStatusReported(word, request)
 
 
+def listed_jobs(answer: object) -> list[tuple[str, object]]:
+    """Find the jobs in the answer to `GET /jobs`: the id and the document of each.
+
+    What has no id gets an empty one. A document is read by `status_event`, as that of one job is.
+
+    Raises:
+        TransportError: if there is no list in the answer.
+    """
+    jobs = answer.get("jobs") if isinstance(answer, Mapping) else None
+    if not isinstance(jobs, Sequence) or isinstance(jobs, str):
+        raise TransportError(f"{_NOT_PROMISED}: expected a list at $.jobs, got {shown(jobs)}.")
+    ids = [job.get("id") if isinstance(job, Mapping) else None for job in jobs]
+    return [(i if isinstance(i, str) else "", job) for i, job in zip(ids, jobs, strict=True)]
+
+
 def created_at(created: str) -> datetime:
     """Read the time in `JobDocument.created`: ISO 8601, and UTC where it names no offset.
 
