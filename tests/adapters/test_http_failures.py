@@ -227,3 +227,16 @@ def test_a_url_that_cannot_be_one_is_refused(url: str, problem: str) -> None:
 )
 def test_this_machine_is_known_by_name(host: str, is_loopback: bool) -> None:
     assert ServiceAddress.parse(f"http://{host}").is_loopback is is_loopback
+
+
+def test_a_secret_is_taken_out_before_the_words_are_shortened() -> None:
+    def hide(text: str) -> str:
+        return text.replace("s3cret-password", "<it>")
+
+    for padding in range(270, 310):
+        words = f"{'x' * padding}s3cret-password"
+        for body, kind in ((json.dumps(words), "application/json"), (words, "text/plain")):
+            told = status_failure(400, kind, None, body.encode(), hide).what
+            assert "s3" not in told
+        told = status_failure(302, "", f"https://host.example/{words}", b"", hide).what
+        assert "s3" not in told

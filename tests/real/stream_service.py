@@ -169,7 +169,10 @@ class StreamService:
         streams = RuntimeWebsocketClient(
             self.url, TOKEN, resume=resume, streams_result=False, ca_certs=trusted
         )
-        job = RuntimeJob("b", client, streams, job_id, "p", initial=initial)
+        return self.watched(RuntimeJob("b", client, streams, job_id, "p", initial=initial))
+
+    def watched(self, job: RuntimeJob) -> RuntimeJob:
+        """Have a job closed if the test takes too long."""
         self._jobs.append(job)
         return job
 

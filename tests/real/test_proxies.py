@@ -218,7 +218,7 @@ def test_a_job_is_streamed_and_polled_by_a_proxy(authority: Authority, secure: b
                 ca_certs=authority.file if secure else None,
                 proxy=proxy.url_for(USER),
             ) as client,
-            client.job("j1") as job,
+            service.watched(client.job("j1")) as job,
         ):
             recorder = Recorder()
             job.stream_results(recorder)
@@ -243,7 +243,7 @@ def test_a_slow_proxy_is_waited_for() -> None:
         )
         with (
             RuntimeClient(service.url, TOKEN) as client,
-            RuntimeJob("b", client, streams, "j1", "p") as job,
+            service.watched(RuntimeJob("b", client, streams, "j1", "p")) as job,
         ):
             assert list(job.interim_results()) == [1]
 
@@ -309,7 +309,7 @@ def streams_fail(proxy: str) -> TransportError:
         streams = RuntimeWebsocketClient(f"wss://{HOST}", TOKEN, resume="offset", proxy=proxy)
         with (
             RuntimeClient(plain.url, TOKEN) as client,
-            RuntimeJob("b", client, streams, "j1", "p") as job,
+            plain.watched(RuntimeJob("b", client, streams, "j1", "p")) as job,
         ):
             error = failure(lambda: list(job.interim_results()))
             assert job.result(timeout=10) == "the result"
@@ -451,7 +451,7 @@ def reached(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> Callable[.
                 trusted = authority.file if secure else None
                 with (
                     RuntimeService(url, TOKEN, resume="offset", ca_certs=trusted) as client,
-                    client.job("j1") as job,
+                    service.watched(client.job("j1")) as job,
                 ):
                     assert list(job.interim_results()) == [1]
                     assert job.result(timeout=10) == "the result"

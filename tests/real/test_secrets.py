@@ -126,6 +126,7 @@ def rude(secret: str) -> list[Any]:
         (f"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{secret}".encode(), End.CLOSE),
         (f"HTTP/1.1 200 OK\r\nContent-Length: {secret}\r\n\r\n".encode(), End.CLOSE),
         (f"HTTP/1.1 200 OK\r\n{secret}\r\n\r\n".encode(), End.CLOSE),
+        (f"HTTP/1.1 200 OK\r\n {secret}\r\nContent-Length: 0\r\n\r\n".encode(), End.CLOSE),
     ]
 
 
@@ -236,7 +237,7 @@ def test_what_a_service_repeats_on_a_stream(shown: Shown) -> None:
         endpoint = streams.stream("j1", OpenStream(1, 0))
         endpoint.protocol.start()
         shown.reprs(endpoint, streams)
-        with client, RuntimeJob("b", client, streams, "j1", "p") as job:
+        with client, service.watched(RuntimeJob("b", client, streams, "j1", "p")) as job:
             recorder = Recorder()
             job.stream_results(recorder)
             assert job.result(timeout=60, wait=0.05) == "the result"
@@ -261,7 +262,7 @@ def test_a_session_by_a_proxy_that_asks_for_more(shown: Shown) -> None:
             streams = RuntimeWebsocketClient(url, OLD, proxy=proxy.url_for(USER), resume="offset")
             with (
                 RuntimeClient(service.url, OLD) as client,
-                RuntimeJob("b", client, streams, "j1", "p") as job,
+                service.watched(RuntimeJob("b", client, streams, "j1", "p")) as job,
             ):
                 shown.of(lambda job=job: list(job.interim_results()))  # type: ignore[misc]
                 shown.reprs(job, streams, streams.stream("j1", OpenStream(1, 0)))

@@ -69,7 +69,7 @@ def streams_fail(server: ssl.SSLContext, **options: Any) -> TransportError:
         streams = RuntimeWebsocketClient(secure.url, TOKEN, resume="offset", **options)
         with (
             RuntimeClient(plain.url, TOKEN) as client,
-            RuntimeJob("b", client, streams, "j1", "p") as job,
+            plain.watched(RuntimeJob("b", client, streams, "j1", "p")) as job,
         ):
             with pytest.raises(TransportError) as caught:
                 list(job.interim_results())
@@ -138,7 +138,7 @@ def test_tls_where_there_is_none() -> None:
         plain.status = completed_after(2)
         with (
             RuntimeClient(plain.url, TOKEN) as client,
-            RuntimeJob("b", client, streams, "j1", "p") as job,
+            plain.watched(RuntimeJob("b", client, streams, "j1", "p")) as job,
         ):
             with pytest.raises(TransportError) as caught:
                 list(job.interim_results())
@@ -196,7 +196,7 @@ def test_a_certificate_is_shown_to_who_demands_it(
     with (
         StreamService(play, tls=demanding) as service,
         RuntimeService(service.url, TOKEN, resume="offset", **options) as client,
-        client.job("j1") as job,
+        service.watched(client.job("j1")) as job,
     ):
         assert list(job.interim_results()) == [1]
         assert job.result(timeout=10) == "the result"

@@ -195,10 +195,6 @@ def test_what_the_provider_raises_is_a_clear_error() -> None:
 # ---- jobs ----------------------------------------------------------------------------------
 
 
-def shared_job(client: RuntimeClient, streams: RuntimeWebsocketClient) -> RuntimeJob:
-    return RuntimeJob("b", client, streams, "j1", "p")
-
-
 def service_of(service: StreamService, issuer: Issuer, resume: str = "offset") -> RuntimeService:
     service.admits = issuer.admits
     return RuntimeService(service.url, token_provider=issuer, resume=resume, streams_result=False)
@@ -225,7 +221,7 @@ def test_tokens_run_out_while_a_job_streams_and_is_polled(resume: str) -> None:
         service_of(service, issuer, resume) as client,
     ):
         recorder = Recorder()
-        job = client.job("j1")
+        job = service.watched(client.job("j1"))
         job.stream_results(recorder)
         assert job.result(timeout=30, wait=0.05) == "the result"
         assert recorder.values == list(range(30))
@@ -251,7 +247,7 @@ def test_a_stream_that_is_refused_comes_again_with_another_token() -> None:
         return "sec-websocket-key" not in request.headers or issuer.admits(request)
 
     with StreamService(play) as service, service_of(service, issuer) as client:
-        job = client.job("j1")
+        job = service.watched(client.job("j1"))
         service.admits = only_streams
         issuer.revoke()
         assert list(job.interim_results()) == [1]
@@ -270,7 +266,7 @@ def test_a_stream_that_is_refused_again_and_again_asks_once_for_each_connection(
             RuntimeService(
                 service.url, token_provider=lambda: f"t{next(asked)}", resume="offset"
             ) as client,
-            client.job("j1") as job,
+            service.watched(client.job("j1")) as job,
         ):
             with pytest.raises(TransportError, match="status 401") as caught:
                 list(job.interim_results())
@@ -286,7 +282,7 @@ def test_a_stream_that_is_refused_again_and_again_asks_once_for_each_connection(
 def test_a_provider_that_fails_ends_waits_but_not_the_job() -> None:
     issuer = Issuer()
     with StreamService(silent) as service, service_of(service, issuer) as client:
-        job = client.job("j1")
+        job = service.watched(client.job("j1"))
         issuer.revoke()
         issuer.fails = OSError("no network to the issuer")
         with pytest.raises(NotAuthorizedError, match="token_provider gave no token: OSError"):
@@ -311,7 +307,7 @@ def test_a_provider_that_fails_before_a_stream_says_so_in_the_streams_error() ->
         streams = RuntimeWebsocketClient(service.url, token_provider=provider, resume="offset")
         with (
             RuntimeClient(service.url, "") as client,
-            shared_job(client, streams) as job,
+            service.watched(RuntimeJob("b", client, streams, "j1", "p")) as job,
         ):
             with pytest.raises(NotAuthorizedError) as caught:
                 list(job.interim_results())
@@ -338,7 +334,8 @@ def test_a_provider_that_hangs_does_not_hold_the_loop() -> None:
     with StreamService(finishes) as service, RuntimeClient(service.url, "") as client:
         slow = RuntimeWebsocketClient(service.url, token_provider=provider, resume="offset")
         quick = RuntimeWebsocketClient(service.url, "", resume="offset")
-        with shared_job(client, slow) as one, shared_job(client, quick) as other:
+        jobs = [RuntimeJob("b", client, streams, "j1", "p") for streams in (slow, quick)]
+        with jobs[0] as one, jobs[1] as other:
             recorders = [Recorder(), Recorder()]
             one.stream_results(recorders[0])
             assert here.wait(PATIENCE)

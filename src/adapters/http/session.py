@@ -87,7 +87,8 @@ class HttpSession:
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._pool_size = pool_size
         # Plain http is not tunnelled: the proxy is told the whole URL (RFC 9112, section 3.2.2).
-        self._is_forwarded = access.proxy is not None and not access.address.is_tls
+        is_forwarded = access.proxy is not None and not access.address.is_tls
+        self._base = str(access.address) if is_forwarded else access.address.path
         self._pool = new_pool(self.access, self._pool_size)
         self._process = os.getpid()
 
@@ -119,11 +120,7 @@ class HttpSession:
             headers["Content-Type"] = request.content_type
         if request.first_byte is not None:
             headers["Range"] = f"bytes={request.first_byte}-"
-        target = self.access.address.path + request.path
-        if self._is_forwarded:
-            address = self.access.address
-            headers["Host"] = address.netloc
-            target = f"{address.scheme}://{address.netloc}{target}"
+        target = self._base + request.path
         try:
             response = self._own_pool().urlopen(
                 request.method,
