@@ -115,7 +115,10 @@ class TransportError(ServiceError):
 
 
 class NotAuthorizedError(TransportError):
-    """The service does not allow this to who has this access token (status 401 or 403)."""
+    """The service does not allow this to who has this access token (status 401 or 403).
+
+    Or there is no token to show it: then the cause is what the token_provider raised.
+    """
 
 
 class RuntimeJobNotFoundError(TransportError):

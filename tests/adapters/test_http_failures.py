@@ -196,6 +196,11 @@ def test_a_url_is_taken_apart(url: str, parts: tuple[str, str, int, str]) -> Non
         ("", "must start with"),
         ("host", "must start with"),
         ("ftp://host", "must start with"),
+        ("https://user:hidden#x@host", "no #"),
+        ("https://user:hidden?x@host", "no [?]"),
+        ("https://user:hidden/x@host", "port that is none"),
+        ("https://user:hidden@[host", "no host"),
+        ("https://user:hidden@h\u2100st", "no host"),
         ("https://", "no host"),
         ("https:///path", "no host"),
         ("https://a b", "no host"),
@@ -211,6 +216,8 @@ def test_a_url_that_cannot_be_one_is_refused(url: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as caught:
         ServiceAddress.parse(url)
     assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(

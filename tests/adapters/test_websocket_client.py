@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from adapters.http.client import RuntimeClient
 from adapters.http.transport import StreamClient
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.commands import OpenStream
 from runtime_core.errors import UsageError
+from runtime_core.events import StreamFailed
 from runtime_core.traits import Resume
 
 TOKEN = "s3cret-token"
@@ -176,3 +178,44 @@ def test_each_connection_has_a_protocol_of_its_own() -> None:
     source = client()
     first, second = (source.stream("j1", OpenStream(number, 0)) for number in (1, 2))
     assert first.protocol is not second.protocol
+
+
+# ---- tokens that are renewed ---------------------------------------------------------------
+
+
+def test_the_token_is_the_one_of_the_start() -> None:
+    issued = iter(["t2", "t3"])
+    with RuntimeClient(
+        "https://host.example", "t1", token_provider=lambda: next(issued)
+    ) as requests:
+        source = RuntimeWebsocketClient.of(requests)
+        protocol = source.stream("j1", OpenStream(1, 0)).protocol
+        assert requests.access.credentials.renewed("t1") == "t2"
+        protocol.start()
+        assert b"X-Access-Token: t2\r\n" in protocol.data_to_send()
+
+
+def test_only_where_tokens_are_renewed_there_is_something_to_prepare() -> None:
+    assert client().stream("j1", OpenStream(1, 0)).prepare is None
+    issued = iter(["t1", "t2"])
+    source = RuntimeWebsocketClient("http://host.example", token_provider=lambda: next(issued))
+    endpoint = source.stream("j1", OpenStream(1, 0))
+    assert endpoint.prepare is not None
+    endpoint.prepare()
+    endpoint.protocol.start()
+    assert b"X-Access-Token: t1\r\n" in endpoint.protocol.data_to_send()
+    (failed,) = endpoint.protocol.receive(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+    assert isinstance(failed, StreamFailed)
+    following = source.stream("j1", OpenStream(2, 0))
+    assert following.prepare is not None
+    following.prepare()
+    following.protocol.start()
+    assert b"X-Access-Token: t2\r\n" in following.protocol.data_to_send()
+
+
+def test_of_a_client_its_resume_is_checked_too() -> None:
+    with (
+        RuntimeClient("https://host.example", TOKEN) as requests,
+        pytest.raises(ValueError, match=r"'offset', 'replay', 'live'"),
+    ):
+        RuntimeWebsocketClient.of(requests, resume="later")

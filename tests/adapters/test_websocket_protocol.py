@@ -752,6 +752,23 @@ def test_hosts_that_are_fine(host: str) -> None:
     assert b"X-Empty: \r\nX-Tab: a\tb\r\n" in sent
 
 
+def test_more_headers_may_come_at_the_start() -> None:
+    protocol = WebSocketProtocol("host.example", "/", [("X-First", "1")])
+    protocol.start([("X-Second", "2")])
+    assert b"X-First: 1\r\nX-Second: 2\r\n" in protocol.data_to_send()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("Authorization", f"{TOKEN}\r\n"), ("a b", TOKEN), ("Host", TOKEN)]
+)
+def test_a_bad_header_at_the_start_is_refused_and_not_shown(name: str, value: str) -> None:
+    protocol = WebSocketProtocol("host.example", "/")
+    with pytest.raises(ValueError) as raised:
+        protocol.start([(name, value)])
+    assert TOKEN not in str(raised.value)
+    assert protocol.data_to_send() == b""
+
+
 @settings(deadline=None)
 @given(st.text(max_size=70), st.text(max_size=10), st.text(max_size=10), st.text(max_size=10))
 def test_a_constructor_works_or_raises_a_value_error_of_ours(

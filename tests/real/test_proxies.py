@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import traceback
 import warnings
@@ -16,6 +17,7 @@ from scripted_server import ScriptedServer, answer
 from stream_service import Peer, StreamService, completed_after, silent
 
 from adapters import (
+    AsyncRuntimeService,
     CurrentRuntimeClient,
     RuntimeClient,
     RuntimeJob,
@@ -496,3 +498,45 @@ def test_no_proxy_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
             assert "the name of the host was not found" in str(error)
             assert "proxy" not in str(error)
         assert proxy.asked == []
+
+
+# ---- asyncio -------------------------------------------------------------------------------
+
+
+def test_asyncio_goes_the_same_way(authority: Authority) -> None:
+    """By the proxy, over TLS, with a token that runs out on the way."""
+    valid = ["t0k3n-of-the-job-0"]
+
+    def play(peer: Peer) -> None:
+        peer.accept()
+        end = min(30, peer.after + 10)
+        peer.send(*map(str, range(peer.after, end)))
+        if end == 30:
+            service.status = "Completed"
+            peer.close()
+        else:
+            valid.append(f"t0k3n-of-the-job-{len(valid)}")
+
+    async def run() -> list[object]:
+        async with AsyncRuntimeService(
+            f"https://{HOST}:{service.port}",
+            token_provider=lambda: valid[-1],
+            resume="offset",
+            streams_result=False,
+            ca_certs=authority.file,
+            proxy=proxy.url_for(USER),
+        ) as remote:
+            job = await remote.job("j1")
+            values = [value async for value in job.interim_results()]
+            assert await job.result(timeout=10) == "the result"
+            return values
+
+    with (
+        StreamService(play, tls=authority.server(HOST)) as service,
+        ConnectProxy(users=(f"user:{PASSWORD}",)) as proxy,
+    ):
+        service.admits = lambda request: request.headers.get("x-access-token") == valid[-1]
+        assert asyncio.run(asyncio.wait_for(run(), 30)) == list(range(30))
+        assert b"t0k3n-of-the-job" not in proxy.heard
+        assert len(valid) == 3
+        assert all(asked.line.startswith("CONNECT") for asked in proxy.asked)

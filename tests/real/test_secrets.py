@@ -126,7 +126,7 @@ def rude(secret: str) -> list[Any]:
         (f"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{secret}".encode(), End.CLOSE),
         (f"HTTP/1.1 200 OK\r\nContent-Length: {secret}\r\n\r\n".encode(), End.CLOSE),
         (f"HTTP/1.1 200 OK\r\n{secret}\r\n\r\n".encode(), End.CLOSE),
-        (f"HTTP/1.1 200 OK\r\n {secret}\r\nContent-Length: 0\r\n\r\n".encode(), End.CLOSE),
+        f"HTTP/1.1 200 OK\r\n {secret}\r\nContent-Length: 0\r\n\r\n".encode(),
     ]
 
 

@@ -29,23 +29,27 @@ class ServiceAddress:
             ValueError: if it is no http or https URL with a host, or holds more than host, port
                 and path.
         """
-        parts = urlsplit(url)
-        # First of all: no message below may show a password.
+        # Of a URL with an @, which part is a password is only known if it can be taken apart.
+        shown = "one with an @" if "@" in url else repr(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError(f"The service's URL has no host that could be one: {shown}") from None
         if "@" in parts.netloc:
             raise ValueError(
                 "The service's URL holds a user or a password: leave them out, and give the "
                 "token as access_token."
             )
         if parts.scheme not in ("http", "https"):
-            raise ValueError(f"The service's URL must start with http:// or https://: {url!r}")
+            raise ValueError(f"The service's URL must start with http:// or https://: {shown}")
         if not parts.hostname or not parts.hostname.isprintable() or " " in parts.hostname:
-            raise ValueError(f"The service's URL has no host that could be one: {url!r}")
+            raise ValueError(f"The service's URL has no host that could be one: {shown}")
         if parts.query or parts.fragment:
-            raise ValueError(f"The service's URL must end with its path, no ? and no #: {url!r}")
+            raise ValueError(f"The service's URL must end with its path, no ? and no #: {shown}")
         try:
             port = parts.port
-        except ValueError as error:
-            raise ValueError(f"The service's URL has a port that is none: {url!r}") from error
+        except ValueError:
+            raise ValueError(f"The service's URL has a port that is none: {shown}") from None
         default = 443 if parts.scheme == "https" else 80
         return cls(parts.scheme, parts.hostname, port or default, parts.path.rstrip("/"))
 
