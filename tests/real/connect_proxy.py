@@ -7,6 +7,7 @@ import http.client
 import select
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -182,3 +183,8 @@ def waits(connection: socket.socket) -> None:
     """Answer nothing until the client has left."""
     while connection.recv(1 << 16):
         pass
+
+
+def resets(connection: socket.socket) -> None:
+    """Break the connection off instead of answering."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

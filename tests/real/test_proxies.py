@@ -9,23 +9,27 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import attrs
 import pytest
 from authorities import Authority
-from conditions import Recorder, eventually, open_fds, our_threads
-from connect_proxy import Conduct, ConnectProxy, answers, hangs_up, waits
+from conditions import PATIENCE, Recorder, eventually, open_fds, our_threads
+from connect_proxy import Conduct, ConnectProxy, answers, hangs_up, resets, waits
 from scripted_server import ScriptedServer, answer
 from stream_service import Peer, StreamService, completed_after, silent
 
 from adapters import (
     AsyncRuntimeService,
     CurrentRuntimeClient,
+    Proxy,
     RuntimeClient,
     RuntimeJob,
     RuntimeService,
     RuntimeWebsocketClient,
+    StreamEndpoint,
 )
 from adapters.drivers import channel
 from runtime_core import polling
+from runtime_core.commands import OpenStream
 from runtime_core.errors import TransportError, UsageError
 
 TOKEN = "s3cr3t-t0k3n"
@@ -295,18 +299,17 @@ Fails: TypeAlias = Callable[..., TransportError]
 """Speaks with a service by this proxy, and gives the error."""
 
 
-def requests_fail(proxy: str) -> TransportError:
-    with RuntimeClient(
-        f"https://{HOST}", TOKEN, proxy=proxy, connect_timeout=0.3, read_timeout=5.0
-    ) as client:
+def requests_fail(proxy: str, patience: float = PATIENCE) -> TransportError:
+    with RuntimeClient(f"https://{HOST}", TOKEN, proxy=proxy, connect_timeout=patience) as client:
         for call in (client.job_logs, client.job_cancel, client.job_results):
             # By no means what the service says with the same status.
             assert type(failure(lambda call=call: call("j1"))) is TransportError  # type: ignore[misc]
         return failure(lambda: client.job_get("j1"))
 
 
-def streams_fail(proxy: str) -> TransportError:
+def streams_fail(proxy: str, patience: float = PATIENCE) -> TransportError:
     """The requests go another way, so that it is the stream that fails."""
+    channel.OPEN_TIMEOUT = patience
     with StreamService(silent, status=completed_after(2)) as plain:
         streams = RuntimeWebsocketClient(f"wss://{HOST}", TOKEN, resume="offset", proxy=proxy)
         with (
@@ -320,7 +323,7 @@ def streams_fail(proxy: str) -> TransportError:
 
 @pytest.fixture(params=[requests_fail, streams_fail], ids=["requests", "streams"])
 def fails(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fails:
-    monkeypatch.setattr(channel, "OPEN_TIMEOUT", 0.3)
+    monkeypatch.setattr(channel, "OPEN_TIMEOUT", PATIENCE)  # and back again
     kind: Fails = request.param
     return kind
 
@@ -370,6 +373,7 @@ def test_a_proxy_that_refuses_to_connect(fails: Fails, status: int, retryable: b
 ODD: dict[str, tuple[Conduct, bool, str]] = {
     "garbage": (answers(b"SSH-2.0-OpenSSH_9.6\r\n"), False, "HTTP"),
     "hangs up": (hangs_up, True, "clos"),
+    "resets": (resets, True, "broke"),
     "silence": (waits, True, "proxy"),
 }
 
@@ -378,7 +382,7 @@ ODD: dict[str, tuple[Conduct, bool, str]] = {
 def test_a_proxy_that_is_none(fails: Fails, kind: str) -> None:
     conduct, retryable, words = ODD[kind]
     with ConnectProxy(conduct=conduct) as proxy:
-        error = fails(proxy.url_for(USER))
+        error = fails(proxy.url_for(USER), 0.3 if kind == "silence" else PATIENCE)
         assert f"proxy {proxy.netloc}" in str(error)
     assert words in str(error)
     assert (error.status_code, error.retryable) == (None, retryable)
@@ -398,6 +402,41 @@ def test_a_proxy_whose_name_is_not_found(fails: Fails) -> None:
     assert "the proxy" in str(error)
     assert "proxy.example:3128" in str(error)
     assert (error.status_code, error.retryable) == (None, True)
+
+
+class Altered:
+    """Streams of somebody else's, which may say of their proxy what ours do not."""
+
+    def __init__(self, streams: RuntimeWebsocketClient, **changes: Any) -> None:
+        self.traits = streams.traits
+        self._streams = streams
+        self._changes = changes
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+        return attrs.evolve(self._streams.stream(job_id, command), **self._changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"proxy": Proxy.parse("https://user:s3cret@localhost:1")}, "wants TLS"),
+        ({"host": "a b"}, "cannot be asked"),
+        ({"host": "x" * 64}, "cannot be asked"),
+    ],
+)
+def test_what_no_proxy_can_be_asked_for(changes: dict[str, Any], words: str) -> None:
+    with StreamService(status=completed_after(2)) as service, ConnectProxy() as proxy:
+        if "proxy" in changes:
+            changes = {"proxy": attrs.evolve(changes["proxy"], port=proxy.port)}
+        streams = Altered(
+            RuntimeWebsocketClient(service.url, TOKEN, resume="offset", proxy=proxy.url), **changes
+        )
+        with (
+            RuntimeClient(service.url, TOKEN) as client,
+            service.watched(RuntimeJob("b", client, streams, "j1", "p")) as job,
+        ):
+            assert words in str(failure(lambda: list(job.interim_results())))
+        assert proxy.asked == []
 
 
 @pytest.mark.parametrize("status", [502, 407, 404])
