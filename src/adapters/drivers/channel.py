@@ -329,8 +329,12 @@ class SocketChannel:
         elif events:
             self._listener(events)
         self._flush()
-        if ended:
+        if ended and data and self._listener is not None and not any(map(_is_refusal, events)):
+            self._part()
+        elif ended:
             self._end()
+        elif not data:
+            self._fail("it ended, and its protocol did not say so", None)
 
     def _flush(self) -> None:
         if self._socket is None:
@@ -453,6 +457,36 @@ class SocketChannel:
         self._end()
         if listener is not None:
             listener((StreamFailed(self._connection, error),))
+
+    def _part(self) -> None:
+        """Send what is left, and leave when the peer has; it may still be sending.
+
+        A socket that is closed with something unread is reset, and the peer may never see our
+        close frame: why its stream was not good (RFC 6455, section 7.1.1).
+        """
+        self._listener = None
+        self._paused = False
+        self._step = self._on_parting
+        self._set_deadline(CLOSE_TIMEOUT, self._end)
+        self._on_parting()
+
+    def _on_parting(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            if self._outgoing:
+                del self._outgoing[: self._socket.send(self._outgoing)]
+            if not self._outgoing:
+                self._socket.shutdown(socket.SHUT_WR)
+            if not self._socket.recv(READ_LIMIT):
+                self._end()
+                return
+        except _BLOCKED:
+            pass
+        except OSError:
+            self._end()
+            return
+        self._watch(self._mask())
 
     def _end(self) -> None:
         self._end_attempt()
