@@ -26,6 +26,7 @@ LONGEST = (
     "test_cli_commands.py",
     "test_hostile_clients.py",
     "test_local_client.py",
+    "test_websocket_fast_path.py",
 )
 
 
