@@ -4,7 +4,8 @@ Ours is `RuntimeJob.stream_results` with the default decoder. Beside it the orig
 qiskit-ibmq-provider 0.20.2's in an environment of its own (`make .venv-ibmq/.stamp`), and what one
 would write by hand: websocket-client, aiohttp and websockets, each with `json.loads`. The service
 is a process of its own that writes frames made beforehand; each client is one, too. They take
-turns, and ours is compared with another of the same round.
+turns, and ours is compared with another of the same round. The CPU time says more than the rate
+where others use the machine.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ COUNTS = {"small": (200_000, 20_000), "large": (600, 8)}
 
 TARGETS = {"small": 10.0, "large": 50.0}
 """How many times the original's."""
-RIVALS = {"small": ("aiohttp",), "large": ("aiohttp", "websockets")}
-"""Ours is to be ahead of the one, and not behind both of the others."""
+AHEAD_OF = "aiohttp"
+"""Whose rate of small messages ours is to exceed."""
+BAND = ("aiohttp", "websockets")
+"""In whose band, from a tenth to nine tenths of their runs, ours of large messages is to be."""
 
 
 @attrs.frozen
@@ -45,6 +48,8 @@ class Measured:
     """Its name."""
     rate: Summary
     """Messages a second."""
+    cpu: float
+    """Microseconds of CPU time for a message, of all threads."""
     ratio: float
     """How many times as many ours were: the median over the rounds."""
 
@@ -61,8 +66,8 @@ def service() -> Iterator[str]:
             process.kill()
 
 
-def rate(client: str, kind: str, port: str, original: Path) -> float:
-    """Messages a second of one stream, from the first that reaches the callback to the last."""
+def run(client: str, kind: str, port: str, original: Path) -> tuple[float, float]:
+    """Read one stream; messages a second, and microseconds of CPU time for each."""
     count = COUNTS[kind][client in SLOW]
     python, environment = sys.executable, dict(os.environ)
     if client == "original":
@@ -70,52 +75,62 @@ def rate(client: str, kind: str, port: str, original: Path) -> float:
         environment.pop("PYTHONPATH", None)
     command = [python, "-W", "ignore", str(HERE / "_stream_clients.py")]
     command += [client, port, f"{kind}-{count}", str(count)]
-    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return (count - 1) / float(run.stdout)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    seconds, cpu_seconds = map(float, done.stdout.split())
+    return (count - 1) / seconds, 1e6 * cpu_seconds / (count - 1)
 
 
 def measure(kind: str, clients: Sequence[str], rounds: int, original: Path) -> list[Measured]:
     with service() as port:
         turns = [
-            {client: rate(client, kind, port, original) for client in clients}
-            for _ in range(rounds)
+            {client: run(client, kind, port, original) for client in clients} for _ in range(rounds)
         ]
     return [
         Measured(
             client,
-            summarize([turn[client] for turn in turns]),
-            statistics.median(turn["ours"] / turn[client] for turn in turns),
+            summarize([turn[client][0] for turn in turns]),
+            statistics.median(turn[client][1] for turn in turns),
+            statistics.median(turn["ours"][0] / turn[client][0] for turn in turns),
         )
         for client in clients
     ]
 
 
-def verdict(kind: str, measured: Mapping[str, Measured]) -> str:
-    rivals = RIVALS[kind]
-    words = [f"{'ahead of' if len(rivals) == 1 else 'not behind'} {' and '.join(rivals)}"]
-    right = max(measured[rival].ratio for rival in rivals) >= 1
+def verdicts(kind: str, measured: Mapping[str, Measured]) -> Iterator[str]:
     if "original" in measured:
-        words.insert(0, f"at least {TARGETS[kind]:g} times the original")
-        right = right and measured["original"].ratio >= TARGETS[kind]
-    return f"{'met' if right else 'NOT MET'}: {', '.join(words)}"
+        target = TARGETS[kind]
+        yield worded(measured["original"].ratio >= target, f"{target:g} times the original's rate")
+    if kind == "small":
+        yield worded(measured[AHEAD_OF].ratio >= 1, f"ahead of {AHEAD_OF}")
+        return
+    low = min(measured[client].rate.low for client in BAND)
+    high = max(measured[client].rate.high for client in BAND)
+    words = f"within the band of {' and '.join(BAND)}, {low:,.0f} to {high:,.0f}"
+    yield worded(measured["ours"].rate.median >= low, words)
+
+
+def worded(is_met: bool, words: str) -> str:
+    return f"{'met' if is_met else 'NOT MET'}: {words}"
 
 
 def print_report(kind: str, results: Sequence[Measured]) -> None:
     size = SIZES[kind]
     print(f"\nMessages of {size:,} bytes")
-    header = ["client", "messages/s", "spread", "MB/s", "ours is"]
+    header = ["client", "messages/s", "spread", "MB/s", "CPU us each", "ours is"]
     rows = [
         [
             result.client,
             f"{result.rate.median:,.0f}",
             f"{result.rate.low:,.0f} .. {result.rate.high:,.0f}",
             f"{result.rate.median * size / 1e6:,.1f}",
+            f"{result.cpu:,.1f}" if kind == "small" else f"{result.cpu:,.0f}",
             f"{result.ratio:.2f} x",
         ]
         for result in results
     ]
     print_table(header, rows)
-    print(verdict(kind, {result.client: result for result in results}))
+    for line in verdicts(kind, {result.client: result for result in results}):
+        print(line)
 
 
 def main() -> None:
