@@ -63,6 +63,18 @@ def ours(port: int, job_id: str, meter: Meter) -> None:
         job.result()
 
 
+def ours_asyncio(port: int, job_id: str, meter: Meter) -> None:
+    from adapters import AsyncRuntimeJob, RuntimeWebsocketClient
+
+    async def read() -> None:
+        streams = RuntimeWebsocketClient(f"http://127.0.0.1:{port}", "")
+        async with AsyncRuntimeJob("backend", Api(meter), streams, job_id, "program") as job:
+            job.stream_results(meter)
+            await job.result()
+
+    asyncio.run(read())
+
+
 def original(port: int, job_id: str, meter: Meter) -> None:
     # Not there where types are checked.
     from qiskit.providers.ibmq import credentials, runtime  # pyright: ignore[reportMissingImports]
@@ -115,6 +127,7 @@ def websockets(port: int, job_id: str, meter: Meter) -> None:
 
 CLIENTS = {
     "ours": ours,
+    "ours, asyncio": ours_asyncio,
     "original": original,
     "websocket-client": websocket_client,
     "aiohttp": aiohttp,

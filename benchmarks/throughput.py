@@ -1,11 +1,11 @@
 """How many interim results a second one stream brings to a user's callback, decoded from JSON.
 
-Ours is `RuntimeJob.stream_results` with the default decoder. Beside it the original's, which is
-qiskit-ibmq-provider 0.20.2's in an environment of its own (`make .venv-ibmq/.stamp`), and what one
-would write by hand: websocket-client, aiohttp and websockets, each with `json.loads`. The service
-is a process of its own that writes frames made beforehand; each client is one, too. They take
-turns, and ours is compared with another of the same round. The CPU time says more than the rate
-where others use the machine.
+Ours is `RuntimeJob.stream_results` with the default decoder, and the same of `AsyncRuntimeJob`.
+Beside them the original's, which is qiskit-ibmq-provider 0.20.2's in an environment of its own
+(`make .venv-ibmq/.stamp`), and what one would write by hand: websocket-client, aiohttp and
+websockets, each with `json.loads`. The service is a process of its own that writes frames made
+beforehand; each client is one, too. They take turns, and ours is compared with another of the same
+round. The CPU time says more than the rate where others use the machine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIZES = {"small": 200, "large": 1_000_000}
 """Bytes of a message."""
 
 SLOW = ("original", "websocket-client")
-CLIENTS = ("ours", *SLOW, "aiohttp", "websockets")
+CLIENTS = ("ours", "ours, asyncio", *SLOW, "aiohttp", "websockets")
 COUNTS = {"small": (200_000, 20_000), "large": (600, 8)}
 """Messages of a stream, about a second's: of the quick clients, and of the slow."""
 
