@@ -12,7 +12,7 @@ from adapters.drivers.shared_loop import SharedLoop, Timer
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import TransportError
-from runtime_core.events import StreamEvent, StreamFailed
+from runtime_core.events import InterimReceived, StreamEvent, StreamFailed
 
 
 class FakeSocket:
@@ -79,16 +79,16 @@ class NoWorkers:
 
 
 class Sink:
-    """A `StreamProtocol` to which bytes mean nothing, or the `last` event."""
+    """A `StreamProtocol` to which all bytes mean the same event, or nothing."""
 
     def __init__(self) -> None:
         self.answer = b""
-        self.last: StreamEvent | None = None
+        self.event: StreamEvent | None = None
 
     def start(self) -> None: ...
 
     def receive(self, data: bytes) -> Sequence[StreamEvent]:
-        return () if self.last is None else (self.last,)
+        return () if self.event is None else (self.event,)
 
     def data_to_send(self) -> bytes:
         answer, self.answer = self.answer, b""
@@ -121,17 +121,23 @@ class Scene:
         return self.socket.asked
 
 
-def test_a_busy_connection_is_read_in_larger_pieces_up_to_a_limit() -> None:
+def test_long_messages_are_read_in_larger_pieces_up_to_a_limit() -> None:
     asked = Scene().has(16 * READ_LIMIT)
     assert asked[:2] == [READ_BYTES, 2 * READ_BYTES]
     assert max(asked) == asked[-1] == READ_LIMIT
 
 
-def test_a_quiet_connection_is_read_in_small_pieces_again() -> None:
+def test_after_a_long_message_it_is_read_in_small_pieces_again() -> None:
     scene = Scene()
     scene.has(16 * READ_LIMIT)
     scene.has(100)
     assert scene.has(100) == [READ_BYTES]
+
+
+def test_many_small_messages_are_not_read_in_larger_pieces() -> None:
+    scene = Scene()
+    scene.sink.event = InterimReceived(1, ("message",))
+    assert set(scene.has(16 * READ_LIMIT)) == {READ_BYTES}
 
 
 def test_what_is_watched_is_told_when_it_changes_only() -> None:
@@ -152,7 +158,7 @@ BREACH = StreamFailed(1, TransportError("it broke the protocol"))
 def parting(*, room: int) -> Scene:
     """It has 100 bytes, which are a breach; our answer of 10 bytes is ready."""
     scene = Scene()
-    scene.sink.last, scene.sink.answer = BREACH, b"c" * 10
+    scene.sink.event, scene.sink.answer = BREACH, b"c" * 10
     scene.socket.left, scene.socket.room = 100, room
     scene.channel._on_ready()
     assert scene.heard == [BREACH]
@@ -195,7 +201,7 @@ def test_a_peer_that_does_not_leave_is_left() -> None:
 
 def test_a_refusal_is_not_waited_for_any_more() -> None:
     scene = Scene()
-    scene.sink.last = StreamFailed(1, TransportError("it refused", 403))
+    scene.sink.event = StreamFailed(1, TransportError("it refused", 403))
     scene.socket.left = 100
     scene.channel._on_ready()
     assert scene.socket.is_closed

@@ -30,8 +30,8 @@ from runtime_core.events import (
 READ_BYTES = 256 * 1024
 """How much is read at a time, to begin with."""
 READ_LIMIT = 2 * 1024 * 1024
-"""How much is read at a time at most, while there is always more: a long message that comes in
-one piece is copied less often."""
+"""How much is read at a time at most, where messages are so long that a read brings none that is
+whole: one that comes in one piece is copied less often."""
 TUNNEL_BYTES = 4096
 """How much of a proxy's answer is read at a time."""
 WRITE_LIMIT = 1024 * 1024
@@ -311,16 +311,16 @@ class SocketChannel:
             self._fail(f"the connection broke: {error}", error)
             return False
         self._heard = True
-        if len(data) == self._read_bytes:
-            self._read_bytes = min(2 * len(data), READ_LIMIT)
-        elif len(data) < READ_BYTES:
-            self._read_bytes = READ_BYTES
         decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         self._take(data)
         return decrypted
 
     def _take(self, data: bytes) -> None:
         events = self._protocol.receive(data)
+        if len(data) == self._read_bytes and not events:
+            self._read_bytes = min(2 * len(data), READ_LIMIT)
+        elif len(data) < READ_BYTES:
+            self._read_bytes = READ_BYTES
         ended = any(isinstance(event, _LAST) for event in events)
         if any(isinstance(event, StreamOpened) for event in events):
             self._set_deadline(PING_INTERVAL, self._on_quiet)
