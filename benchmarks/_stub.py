@@ -1,6 +1,6 @@
 """A service for benchmarks, in a process of its own: its jobs run for ever, and stream on a beat.
 
-It speaks the legacy calls that ask for states, and the streams. All that it sends is made before, so
+It speaks the legacy calls that ask for states, and the streams. What it sends is made before, so
 that it costs little beside what is measured.
 
     GET /jobs/{id}              the job is RUNNING
@@ -195,7 +195,9 @@ def raise_file_limit(files: int) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
         except (ValueError, OSError):
-            raise SystemExit(f"{files} open files are needed and {hard} allowed: ulimit -n") from None
+            raise SystemExit(
+                f"{files} open files are needed and {hard} allowed: ulimit -n"
+            ) from None
 
 
 def call(url: str, path: str, method: str = "GET") -> object:

@@ -146,7 +146,7 @@ def open_theirs_app(url: str, ids: Sequence[str], tally: Tally) -> object:
             f"{url.replace('http', 'ws', 1)}/stream/jobs/{job_id}",
             header={"X-Access-Token": TOKEN},
             on_message=on_message,
-        ).run_forever()
+        ).run_forever(ping_interval=20, ping_timeout=10)
 
     return _start_threads(stream, ids)
 

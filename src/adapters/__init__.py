@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from adapters.backend import RuntimeBackend
+from adapters.callback_threads import set_callback_threads
 from adapters.drivers.blocking import BlockingDriver
 from adapters.drivers.inbox import Gap
 from adapters.drivers.subscriber import InterimResults
@@ -66,6 +67,7 @@ __all__ = [
     "StreamSource",
     "TokenProvider",
     "Transport",
+    "set_callback_threads",
 ]
 
 

@@ -7,7 +7,13 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from adapters.drivers.channel import CLOSE_TIMEOUT, READ_BYTES, READ_LIMIT, SocketChannel
+from adapters.drivers.channel import (
+    CLOSE_TIMEOUT,
+    FIRST_READ_BYTES,
+    READ_BYTES,
+    READ_LIMIT,
+    SocketChannel,
+)
 from adapters.drivers.shared_loop import SharedLoop, Timer
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
@@ -123,21 +129,36 @@ class Scene:
 
 def test_long_messages_are_read_in_larger_pieces_up_to_a_limit() -> None:
     asked = Scene().has(16 * READ_LIMIT)
-    assert asked[:2] == [READ_BYTES, 2 * READ_BYTES]
+    assert asked[:3] == [FIRST_READ_BYTES, READ_BYTES, 2 * READ_BYTES]
     assert max(asked) == asked[-1] == READ_LIMIT
+
+
+def test_a_connection_that_is_a_little_less_busy_is_read_in_pieces_of_the_usual_size() -> None:
+    scene = Scene()
+    scene.has(16 * READ_LIMIT)
+    scene.has(2 * FIRST_READ_BYTES)
+    assert scene.has(2 * FIRST_READ_BYTES) == [READ_BYTES]
+
+
+def test_one_turn_reads_once_so_that_nobody_is_starved() -> None:
+    scene = Scene()
+    scene.socket.left = 16 * READ_LIMIT
+    for turn in range(1, 5):
+        scene.channel._on_ready()
+        assert len(scene.socket.asked) == turn
 
 
 def test_after_a_long_message_it_is_read_in_small_pieces_again() -> None:
     scene = Scene()
     scene.has(16 * READ_LIMIT)
     scene.has(100)
-    assert scene.has(100) == [READ_BYTES]
+    assert scene.has(100) == [FIRST_READ_BYTES]
 
 
 def test_many_small_messages_are_not_read_in_larger_pieces() -> None:
     scene = Scene()
     scene.sink.event = InterimReceived(1, ("message",))
-    assert set(scene.has(16 * READ_LIMIT)) == {READ_BYTES}
+    assert set(scene.has(16 * READ_LIMIT)[1:]) == {READ_BYTES}
 
 
 def test_what_is_watched_is_told_when_it_changes_only() -> None:

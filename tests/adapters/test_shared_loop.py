@@ -12,9 +12,11 @@ from functools import partial
 
 import pytest
 
-from adapters.drivers import shared_loop
+from adapters.drivers import shared_loop, workers
+from adapters.drivers.callback_pool import CallbackPool
 from adapters.drivers.reactor import JITTER, SharedReactor
-from adapters.drivers.shared_loop import SharedLoop, Timer
+from adapters.drivers.shared_loop import CROWD, REST, TIMERS_LIMIT, SharedLoop, Timer
+from adapters.drivers.workers import WorkerPool
 
 LONG = 10.0
 """How long a test waits for what must happen."""
@@ -357,3 +359,211 @@ def test_a_closed_socket_is_not_watched_and_that_is_no_error(loop: SharedLoop) -
     one.close()
     other.close()
     on_loop(loop, lambda: loop.watch(one, 0, lambda _: None))
+
+
+# ---- rests between looks at many sockets -------------------------------------------------------
+
+
+class Clocked(SharedLoop):
+    """A loop that is not run: what it would do about these sockets, at these times."""
+
+    def __init__(self) -> None:
+        super().__init__("test-loop")
+        self.time, self.until = 100.0, 0.0
+        self.wake, self._other = socket.socketpair()
+
+    def now(self) -> float:
+        return self.time
+
+    def look(self, *numbers: int, after: float) -> bool:
+        """See these sockets so many seconds after the last; return whether it rests then."""
+        self.time += after
+        keys = [selectors.SelectorKey(n, 100 + n, selectors.EVENT_READ, None) for n in numbers]
+        self._serve([(key, selectors.EVENT_READ) for key in keys], self.wake)
+        assert self._rest_until in (self.time + REST, self.until)
+        rests, self.until = self._rest_until > self.time, self._rest_until
+        return rests
+
+    def close(self) -> None:
+        self.wake.close()
+        self._other.close()
+
+
+@pytest.fixture
+def clocked() -> Iterator[Clocked]:
+    made = Clocked()
+    yield made
+    made.close()
+
+
+def test_what_comes_alone_does_not_wait(clocked: Clocked) -> None:
+    for number in range(10):
+        assert not clocked.look(number, after=1.1 * CROWD)
+
+
+def test_a_crowd_is_looked_at_together_for_as_long_as_it_is_one(clocked: Clocked) -> None:
+    assert not clocked.look(1, after=1.0)
+    assert clocked.look(2, after=0.9 * CROWD)
+    enough = int(REST / CROWD) + 1
+    assert clocked.look(*range(10, 10 + enough), after=REST)
+    assert clocked.look(*range(30, 30 + enough), after=REST)
+    assert not clocked.look(10, 11, after=REST)
+
+
+def test_a_busy_socket_is_not_made_to_wait(clocked: Clocked) -> None:
+    clocked.look(1, after=1.0)
+    for number in range(10, 15):
+        assert not clocked.look(1, number, after=0.001)
+
+
+def test_who_calls_during_a_rest_is_heard(loop: SharedLoop) -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    seen = [threading.Event(), threading.Event()]
+
+    def read(number: int, _: int) -> None:
+        pairs[number][0].recv(10)
+        seen[number].set()
+
+    def arm() -> None:
+        for number, (ours, _theirs) in enumerate(pairs):
+            loop.watch(ours, selectors.EVENT_READ, partial(read, number))
+        loop._rest_until = loop.now() + 3600.0
+
+    on_loop(loop, arm)
+    pairs[0][1].send(b"1")
+    on_loop(loop, lambda: None)  # a call is heard, a socket is not
+    fired = threading.Event()
+    on_loop(loop, lambda: loop.call_later(0.001, fired.set))
+    assert fired.wait(LONG)  # so is a timer
+    assert not seen[0].is_set()
+    on_loop(loop, lambda: setattr(loop, "_rest_until", 0.0))
+    assert seen[0].wait(LONG)
+
+    def disarm() -> None:
+        for ours, _theirs in pairs:
+            loop.watch(ours, 0, lambda _: None)
+
+    on_loop(loop, disarm)
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+# ---- what must not cost ------------------------------------------------------------------------
+
+
+def test_a_call_from_the_loop_itself_wakes_nobody(
+    loop: SharedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_loop(loop, lambda: None)
+    wakes: list[int] = []
+    wake = SharedLoop._wake
+
+    def counted(it: SharedLoop) -> None:
+        wakes.append(threading.get_ident())
+        wake(it)
+
+    monkeypatch.setattr(SharedLoop, "_wake", counted)
+    done = threading.Event()
+
+    def call(left: int) -> None:
+        (partial(loop.call_soon, partial(call, left - 1)) if left else done.set)()
+
+    loop.call_soon(partial(call, 50))
+    assert done.wait(LONG)
+    assert set(wakes) <= {threading.get_ident()}
+
+
+def test_cancelled_timers_do_not_pile_up(loop: SharedLoop) -> None:
+    fired: list[str] = []
+    sizes: list[int] = []
+    done = threading.Event()
+
+    def arm() -> None:
+        kept = [loop.call_later(3600.0, lambda: None) for _ in range(2 * TIMERS_LIMIT)]
+        loop.call_later(0.02, lambda: fired.append("kept"))
+        for _ in range(10 * TIMERS_LIMIT):
+            loop.call_later(3600.0, lambda: None).cancel()
+            sizes.append(len(loop._timers))
+        for timer in kept:
+            timer.cancel()
+        loop.call_later(0.03, done.set)
+
+    loop.call_soon(arm)
+    assert done.wait(LONG)
+    assert fired == ["kept"]
+    assert max(sizes) <= 2 * (2 * TIMERS_LIMIT + 1)
+    assert len(sizes) > 2 * max(sizes)
+
+
+def test_to_watch_for_the_same_again_costs_no_call_of_the_system(
+    loop: SharedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = socket.socketpair()
+    calls: list[str] = []
+    seen = threading.Event()
+
+    def counted(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object) -> object:
+            calls.append(name)
+            return real(*args)
+
+        return call
+
+    def arm() -> None:
+        selector = loop._selector
+        assert selector is not None
+        for name in ("register", "modify", "unregister"):
+            monkeypatch.setattr(selector, name, counted(name, getattr(selector, name)))
+        loop.watch(ours, selectors.EVENT_READ, lambda _: None)
+        loop.watch(ours, selectors.EVENT_READ, lambda _: seen.set())
+        loop.watch(ours, selectors.EVENT_READ | selectors.EVENT_WRITE, lambda _: seen.set())
+
+    on_loop(loop, arm)
+    assert calls == ["register", "modify"]
+    theirs.send(b"1")
+    assert seen.wait(LONG)
+    on_loop(loop, lambda: loop.watch(ours, 0, lambda _: None))
+    assert calls == ["register", "modify", "unregister"]
+    ours.close()
+    theirs.close()
+
+
+def test_what_the_loop_gives_in_one_turn_is_handed_over_at_once(
+    loop: SharedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    submit = WorkerPool.submit
+
+    def counted(pool: WorkerPool, *tasks: Callable[[], None]) -> None:
+        given.append(len(tasks))
+        submit(pool, *tasks)
+
+    monkeypatch.setattr(WorkerPool, "submit", counted)
+    monkeypatch.setattr(workers, "LINGER", 0.0)
+    pool = CallbackPool(loop, lambda _delay, _check: None)
+    order: list[int] = []
+    done = threading.Event()
+
+    def give() -> None:
+        for number in range(20):
+            pool.submit(partial(order.append, number))
+        pool.submit(done.set)
+
+    on_loop(loop, give)
+    assert done.wait(LONG)
+    assert order == list(range(20))
+    assert given == [21]
+    done.clear()
+    pool.submit(done.set)  # from another thread: at once
+    assert done.wait(LONG)
+    assert given == [21, 1]
+
+
+def test_the_limit_of_callback_threads_holds_in_the_child_of_a_fork() -> None:
+    reactor = SharedReactor()
+    reactor.set_callback_threads(3)
+    before = reactor._callbacks
+    reactor.after_fork_in_child()
+    assert reactor._callbacks is not before
+    assert reactor._callbacks._workers._limit == before._workers._limit == 3

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from adapters.drivers import workers
-from adapters.drivers.workers import PATIENCE, WorkerPool
+from adapters.drivers.workers import CHECK, PATIENCE, QUICK, WorkerPool
 
 LONG = 10.0
 """How long a test waits for what must happen."""
@@ -24,16 +24,17 @@ class Shop:
     checks: list[tuple[float, Callable[[], None]]] = attrs.field(factory=list)
     gates: list[threading.Event] = attrs.field(factory=list)
     limit: int = 4
+    steady: int = 2
 
     def __attrs_post_init__(self) -> None:
-        self.pool = WorkerPool("test-worker", self._check_later, limit=self.limit)
+        self.pool = WorkerPool("test-worker", self._check_later, self.steady, self.limit)
 
     def _check_later(self, delay: float, check: Callable[[], None]) -> None:
         self.checks.append((delay, check))
 
     def check(self) -> None:
         delay, check = self.checks.pop(0)
-        assert delay == PATIENCE
+        assert delay == CHECK
         check()
 
     def hang(self) -> threading.Event:
@@ -57,9 +58,18 @@ class Shop:
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    yield from open_shop(Shop(), monkeypatch)
+
+
+@pytest.fixture
+def small_shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """A shop where one thread does while tasks return quickly."""
+    yield from open_shop(Shop(steady=1), monkeypatch)
+
+
+def open_shop(made: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setattr(workers, "LINGER", LONG)
     before = set(threading.enumerate())
-    made = Shop()
     yield made
     monkeypatch.setattr(workers, "LINGER", 0.0)
     for gate in made.gates:
@@ -246,3 +256,108 @@ def test_a_task_that_is_abandoned_in_time_is_not_started(shop: Shop) -> None:
         gate.set()
     assert shop.quick().wait(LONG)
     assert not ran.is_set()
+
+
+# ---- when more threads come --------------------------------------------------------------------
+
+
+def test_a_task_waits_for_two_looks_at_most() -> None:
+    assert 2 * CHECK <= PATIENCE
+
+
+def test_one_thread_does_a_heap_of_quick_tasks(small_shop: Shop) -> None:
+    last = threading.Event()
+    small_shop.pool.submit(*(lambda: None for _ in range(500)), last.set)
+    assert last.wait(LONG)
+    assert small_shop.pool.size == 1
+    assert len(small_shop.checks) == 1
+
+
+def hanging_after(shop: Shop, taken: int) -> tuple[threading.Event, threading.Event]:
+    """Give the one thread a heap of tasks, of which it takes so many before it hangs."""
+    gate, hangs, last = threading.Event(), threading.Event(), threading.Event()
+    shop.gates.append(gate)
+
+    def hang() -> None:
+        hangs.set()
+        gate.wait(LONG)
+
+    quick = [lambda: None] * (taken - 1)
+    shop.pool.submit(*quick, hang, *[lambda: None] * 100, last.set)
+    assert hangs.wait(LONG)
+    return gate, last
+
+
+def test_a_thread_that_took_many_tasks_since_the_last_look_does_not_hang(small_shop: Shop) -> None:
+    gate, last = hanging_after(small_shop, QUICK)
+    small_shop.check()
+    assert small_shop.pool.size == 1
+    small_shop.check()  # since then it has taken none
+    assert small_shop.pool.size == 2
+    gate.set()
+    assert last.wait(LONG)
+
+
+def test_a_thread_that_took_few_tasks_is_slow_and_gets_help(small_shop: Shop) -> None:
+    gate, last = hanging_after(small_shop, QUICK - 1)
+    small_shop.check()
+    assert small_shop.pool.size == 2
+    gate.set()
+    assert last.wait(LONG)
+
+
+def test_tasks_that_have_just_come_are_no_reason_for_a_thread(small_shop: Shop) -> None:
+    gate = threading.Event()
+    small_shop.gates.append(gate)
+    first, second = threading.Event(), threading.Event()
+
+    def hangs() -> None:
+        second.set()
+        gate.wait(LONG)
+
+    small_shop.pool.submit(lambda: None, first.set)  # more than threads: looked at later
+    assert first.wait(LONG)
+    small_shop.pool.submit(hangs)
+    assert second.wait(LONG)
+    quick = small_shop.quick()
+    small_shop.check()  # those that waited at the last look are through
+    assert small_shop.pool.size == 1
+    small_shop.check()
+    assert quick.wait(LONG)
+    assert small_shop.pool.size == 2
+
+
+# ---- another limit -----------------------------------------------------------------------------
+
+
+def test_a_higher_limit_holds_for_what_waits_already(shop: Shop) -> None:
+    for _ in range(4):
+        running = shop.hang()
+        while shop.checks:
+            shop.check()
+        assert running.wait(LONG)
+    waiting = shop.quick()
+    assert shop.checks == []
+    shop.pool.set_limit(5)
+    shop.check()
+    assert waiting.wait(LONG)
+    assert shop.pool.size == 5
+
+
+def test_a_lower_limit_ends_threads_that_are_idle_or_become_it(shop: Shop) -> None:
+    for _ in range(3):
+        running = shop.hang()
+        while shop.checks:
+            shop.check()
+        assert running.wait(LONG)
+    threads = [t for t in threading.enumerate() if t.name == "test-worker"]
+    shop.pool.set_limit(1)
+    for gate in shop.gates:
+        gate.set()
+    assert shop.quick().wait(LONG)
+    while sum(t.is_alive() for t in threads) > 1:
+        next(t for t in threads if t.is_alive()).join(0.01)
+    assert shop.pool.size == 1
+    shop.pool.submit(lambda: None, lambda: None)
+    assert shop.quick().wait(LONG)
+    assert shop.pool.size == 1

@@ -28,10 +28,13 @@ from runtime_core.events import (
 )
 
 READ_BYTES = 256 * 1024
-"""How much is read at a time, to begin with."""
+"""How much is read at a time, to begin with, while much comes."""
 READ_LIMIT = 2 * 1024 * 1024
 """How much is read at a time at most, where messages are so long that a read brings none that is
 whole: one that comes in one piece is copied less often."""
+FIRST_READ_BYTES = 8 * 1024
+"""How much is read at a time while little comes: the memory for a read is taken before it is known
+how much there is, and for a large one that costs several times what a small message does."""
 TUNNEL_BYTES = 4096
 """How much of a proxy's answer is read at a time."""
 WRITE_LIMIT = 1024 * 1024
@@ -88,8 +91,9 @@ class SocketChannel:
         self._outgoing = bytearray()
         self._tunnel: Tunnel | None = None
         self._step = self._on_connected
-        self._read_bytes = READ_BYTES
         self._watched = 0
+        self._read_bytes = FIRST_READ_BYTES
+        self._is_open = False
         self._paused = False
         self._heard = False
         self._pinged = False
@@ -288,11 +292,12 @@ class SocketChannel:
         self._step = self._on_ready
         self._protocol.start()
         self._flush()
+        self._rewatch()
 
     # ---- reading and writing -------------------------------------------------------------------
 
     def _on_ready(self) -> None:
-        if self._socket is not None:
+        if self._outgoing:
             self._flush()
         if self._socket is not None and not self._paused:
             self._read()
@@ -315,14 +320,21 @@ class SocketChannel:
         self._take(data)
         return decrypted
 
+    def _adapt(self, size: int, brought: bool) -> None:
+        """Choose how much to read at a time, by what a read of so many bytes brought."""
+        if size < FIRST_READ_BYTES:
+            self._read_bytes = FIRST_READ_BYTES
+        elif size < READ_BYTES:
+            self._read_bytes = READ_BYTES
+        elif size == self._read_bytes and not brought:
+            self._read_bytes = min(2 * size, READ_LIMIT)
+
     def _take(self, data: bytes) -> None:
         events = self._protocol.receive(data)
-        if len(data) == self._read_bytes and not events:
-            self._read_bytes = min(2 * len(data), READ_LIMIT)
-        elif len(data) < READ_BYTES:
-            self._read_bytes = READ_BYTES
-        ended = any(isinstance(event, _LAST) for event in events)
-        if any(isinstance(event, StreamOpened) for event in events):
+        self._adapt(len(data), bool(events))
+        ended = bool(events) and isinstance(events[-1], _LAST)
+        if not self._is_open and any(isinstance(event, StreamOpened) for event in events):
+            self._is_open = True
             self._set_deadline(PING_INTERVAL, self._on_quiet)
         if self._listener is None:
             ended = ended or not data
@@ -339,7 +351,10 @@ class SocketChannel:
     def _flush(self) -> None:
         if self._socket is None:
             return
-        self._outgoing += self._protocol.data_to_send()
+        data = self._protocol.data_to_send()
+        if not data and not self._outgoing:
+            return  # as after nearly every read
+        self._outgoing += data
         try:
             while self._outgoing:
                 sent = self._socket.send(self._outgoing)
@@ -370,7 +385,10 @@ class SocketChannel:
     def _watch(self, mask: int) -> None:
         if self._socket is not None and mask != self._watched:
             self._watched = mask
-            self._loop.watch(self._socket, mask, lambda _: self._step())
+            self._loop.watch(self._socket, mask, self._on_event)
+
+    def _on_event(self, _mask: int) -> None:
+        self._step()
 
     # ---- the channel ---------------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ class Inbox:
     this changes, from the thread that caused it.
     """
 
+    __slots__ = ("_full", "_items", "_lock", "_messages", "_on_change", "_size")
+
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._items: deque[Item] = deque()
@@ -76,12 +78,13 @@ class Inbox:
         with self._lock:
             was_empty = not self._items
             self._items.append(item)
+            changed = False
             if isinstance(item, Batch):
                 self._messages += len(item.messages)
                 self._size += sum(map(len, item.messages))
-            over = self._messages > MESSAGE_LIMIT or self._size > BYTE_LIMIT
-            changed = over and not self._full
-            self._full = self._full or over
+                over = self._messages > MESSAGE_LIMIT or self._size > BYTE_LIMIT
+                changed = over and not self._full
+                self._full = self._full or over
         if changed:
             self._on_change()
         return was_empty
@@ -99,9 +102,13 @@ class Inbox:
             if isinstance(item, Batch):
                 self._messages -= len(item.messages)
                 self._size -= sum(map(len, item.messages))
-            half = self._messages <= MESSAGE_LIMIT // 2 and self._size <= BYTE_LIMIT // 2
-            changed = self._full and half
-            self._full = self._full and not half
+            changed = (
+                self._full
+                and self._messages <= MESSAGE_LIMIT // 2
+                and self._size <= BYTE_LIMIT // 2
+            )
+            if changed:
+                self._full = False
         if changed:
             self._on_change()
         return more

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from adapters.drivers.budgets import Budgets
+from adapters.drivers.callback_pool import CALLBACK_THREADS, CallbackPool
 from adapters.drivers.channel import Channel, SocketChannel
 from adapters.drivers.loop import Task, TimerHandle
 from adapters.drivers.shared_loop import SharedLoop
@@ -100,12 +101,13 @@ class SharedReactor:
 
     def __init__(self) -> None:
         self._children: weakref.WeakSet[Forkable] = weakref.WeakSet()
+        self._callback_threads = CALLBACK_THREADS
         self._begin()
 
     def _begin(self) -> None:
         self._loop = SharedLoop("runtime-loop")
         self._requests = WorkerPool("runtime-request", self._later)
-        self._callbacks = WorkerPool("runtime-callback", self._later)
+        self._callbacks = CallbackPool(self._loop, self._later, self._callback_threads)
         self._budgets = Budgets(self)
 
     def _later(self, delay: float, task: Task) -> None:
@@ -147,6 +149,11 @@ class SharedReactor:
     def run_callback(self, task: Task) -> None:
         """See `ThreadReactor`."""
         self._callbacks.submit(task)
+
+    def set_callback_threads(self, limit: int) -> None:
+        """See `adapters.set_callback_threads`."""
+        self._callback_threads = limit
+        self._callbacks.set_limit(limit)
 
     def open_channel(
         self,

@@ -20,11 +20,19 @@ ABANDONED_LIMIT = 100
 """How many tasks that hang are written off; what hangs beyond that keeps its place."""
 
 PATIENCE = 0.1
-"""Seconds that a task waits for a thread before one more is started."""
+"""The longest time in seconds that a task waits for a thread while all of them hang."""
+
+CHECK = PATIENCE / 2
+"""Seconds between two looks at tasks that wait: by the second at the latest it is seen that all
+threads hang."""
+
+QUICK = 10
+"""How many tasks a thread takes between two looks if none hangs: each within five milliseconds,
+after which Python lets another thread run anyway. More threads would not be quicker then."""
 
 
 class WorkerPool:
-    """Runs tasks on a few threads: two while tasks return quickly, more only while some hang.
+    """Runs tasks on a few threads: one or two while they return quickly, more while some hang.
 
     All methods may be called from every thread.
 
@@ -47,10 +55,12 @@ class WorkerPool:
         self._check_later = check_later
         self._steady = steady
         self._limit = limit
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._tasks: deque[Callable[[], None]] = deque()
         self._threads = 0
         self._idle = 0
+        self._taken = 0
+        self._waited = 0
         self._checking = False
         self._running: set[Callable[[], None]] = set()
         self._abandoned: set[Callable[[], None]] = set()
@@ -60,20 +70,31 @@ class WorkerPool:
         """How many threads there are now."""
         return self._threads
 
-    def submit(self, task: Callable[[], None]) -> None:
-        """Run a task, after those that were given before it have been started."""
+    def submit(self, *tasks: Callable[[], None]) -> None:
+        """Run tasks, after those that were given before them have been started."""
         with self._changed:
-            self._tasks.append(task)
+            self._tasks.extend(tasks)
+            self._changed.notify(len(tasks))
             if len(self._tasks) <= self._idle:
-                self._changed.notify()
                 return
-            if self._threads < self._steady:
+            if self._threads < min(self._steady, self._limit):
                 self._start()
-                return
+                if len(self._tasks) <= self._idle + 1:
+                    return
             if self._checking or self._threads >= self._limit:
                 return
-            self._checking = True
-        self._check_later(PATIENCE, self._check)
+            self._look()
+        self._check_later(CHECK, self._check)
+
+    def set_limit(self, limit: int) -> None:
+        """Change how many threads there are at most; those above it end with their tasks."""
+        with self._changed:
+            self._limit = limit
+            self._changed.notify_all()
+            if self._checking or not self._tasks:
+                return
+            self._look()
+        self._check_later(CHECK, self._check)
 
     def abandon(self, task: Callable[[], None]) -> None:
         """Nobody waits for this task any more: if it hangs, let it not take another one's place.
@@ -87,14 +108,22 @@ class WorkerPool:
                 self._abandoned.add(task)
                 self._threads -= 1
 
+    def _look(self) -> None:
+        """Remember what waits, to see later what has become of it."""
+        self._checking = True
+        self._waited = len(self._tasks)
+        self._taken = 0
+
     def _check(self) -> None:
-        """A while ago all threads were busy: if tasks still wait, start one more."""
+        """A while ago all threads were busy: if it goes on slowly since then, start one more."""
         with self._changed:
             self._checking = len(self._tasks) > self._idle and self._threads < self._limit
             if not self._checking:
                 return
-            self._start()
-        self._check_later(PATIENCE, self._check)
+            if self._taken < min(self._waited, QUICK * max(1, self._threads)):
+                self._start()
+            self._look()
+        self._check_later(CHECK, self._check)
 
     def _start(self) -> None:
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
@@ -117,13 +146,18 @@ class WorkerPool:
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
-            while not self._tasks:
+            while not self._tasks and self._threads <= self._limit:
                 self._idle += 1
                 told = self._changed.wait(LINGER)
                 self._idle -= 1
                 if not told and not self._tasks:
                     self._threads -= 1
                     return None
+            if self._threads > self._limit:
+                self._threads -= 1
+                self._changed.notify()  # it may have been this one that was told of a task
+                return None
             task = self._tasks.popleft()
+            self._taken += 1
             self._running.add(task)
             return task
