@@ -23,8 +23,16 @@ from adapters.proxy import Proxy
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
 from adapters.service import RuntimeService
-from adapters.services.dialect import CURRENT, LEGACY, Dialect, StatusReader
-from adapters.transport import StreamEndpoint, StreamProtocol, Transport
+from adapters.services.dialect import CURRENT, LEGACY, Dialect, ListReader, StatusReader
+from adapters.transport import (
+    JobListing,
+    ListedPage,
+    ServiceTransport,
+    StreamEndpoint,
+    StreamProtocol,
+    Transport,
+)
+from adapters.waiting import DoneAndNotDone, as_completed, wait
 from adapters.websocket.client import RuntimeWebsocketClient
 
 if TYPE_CHECKING:
@@ -46,9 +54,13 @@ __all__ = [
     "ClientTransport",
     "CurrentRuntimeClient",
     "Dialect",
+    "DoneAndNotDone",
     "Gap",
     "InterimCallback",
     "InterimResults",
+    "JobListing",
+    "ListReader",
+    "ListedPage",
     "LocalRuntimeService",
     "LocalServiceProcess",
     "ParameterNamespace",
@@ -60,6 +72,7 @@ __all__ = [
     "RuntimeProgram",
     "RuntimeService",
     "RuntimeWebsocketClient",
+    "ServiceTransport",
     "StatusReader",
     "StreamClient",
     "StreamEndpoint",
@@ -67,7 +80,9 @@ __all__ = [
     "StreamSource",
     "TokenProvider",
     "Transport",
+    "as_completed",
     "set_callback_threads",
+    "wait",
 ]
 
 

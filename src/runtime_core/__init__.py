@@ -76,6 +76,7 @@ from runtime_core.errors import (
     TransportError,
     UnknownStatusError,
     UsageError,
+    WaitTimeoutError,
 )
 from runtime_core.events import (
     CallerEvent,
@@ -216,6 +217,7 @@ __all__ = [
     "UsageError",
     "WaitEnded",
     "WaitStarted",
+    "WaitTimeoutError",
     "choose_decoder",
     "decode_result",
     "decode_tagged",

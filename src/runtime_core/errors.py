@@ -14,7 +14,8 @@
     │   │   └── RuntimeDuplicateProgramError    there is a program of that name already
     │   ├── UnknownStatusError          the service said a status word that nobody knows
     │   ├── DecodeError                 what the service sent does not decode
-    │   └── JobTimeoutError             the answer did not come in time (also a TimeoutError)
+    │   ├── JobTimeoutError             the answer did not come in time (also a TimeoutError)
+    │   └── WaitTimeoutError            not all of many jobs ended in time (also a TimeoutError)
     └── JobError                        the job itself ended without a result
         ├── RuntimeJobFailureError      it failed; says why
         └── RuntimeJobCancelledError    it was cancelled
@@ -185,6 +186,24 @@ class JobTimeoutError(ServiceError, TimeoutError):
         return (
             f"Job {self.job_id} is {self.state.name}: {self.action} did not come within "
             f"{self.timeout:g} s. {what_next}."
+        )
+
+
+@attrs.define(eq=False, slots=False)
+class WaitTimeoutError(ServiceError, TimeoutError):
+    """The caller's timeout passed before all of several jobs had ended. They go on."""
+
+    pending: int
+    """How many have not ended."""
+    total: int
+    """How many were waited for."""
+    timeout: float
+    """The caller's timeout in seconds."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pending} of {self.total} jobs have not ended within {self.timeout:g} s. "
+            "They go on; wait again, or cancel() them."
         )
 
 

@@ -26,6 +26,7 @@ from runtime_core.errors import (
     TransportError,
     UnknownStatusError,
     UsageError,
+    WaitTimeoutError,
     stated,
 )
 from runtime_core.states import JobState
@@ -77,6 +78,11 @@ EXAMPLES: list[tuple[RuntimeCoreError, type[RuntimeCoreError], str]] = [
         "The job goes on; wait again, or cancel() it.",
     ),
     (
+        WaitTimeoutError(2, 10, 1.50),
+        ServiceError,
+        "2 of 10 jobs have not ended within 1.5 s. They go on; wait again, or cancel() them.",
+    ),
+    (
         RuntimeJobFailureError("j1"),
         JobError,
         "Job j1 failed: the service gives no reason; job.logs() may tell more",
@@ -108,6 +114,7 @@ def test_an_error_survives_the_way_to_another_process(
 
 def test_a_timeout_is_a_timeout_error() -> None:
     assert issubclass(JobTimeoutError, TimeoutError)
+    assert issubclass(WaitTimeoutError, TimeoutError)
 
 
 def test_every_error_is_in_the_tree_that_the_module_draws() -> None:

@@ -1,4 +1,4 @@
-"""The requests of one job: when they are sent, how long they may take, how each is answered."""
+"""The requests of one job: when they are sent, how long each may take, that it is answered once."""
 
 from __future__ import annotations
 

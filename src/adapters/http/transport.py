@@ -125,9 +125,8 @@ class ClientTransport:
     @property
     def status_requests_per_second(self) -> float:
         """What the client says in an attribute of this name; ten if it says nothing."""
-        said = getattr(self._client, "status_requests_per_second", None)
-        is_number = isinstance(said, int | float) and not isinstance(said, bool)
-        return float(said) if is_number and said > 0 else DEFAULT_STATUS_RATE
+        said: object = getattr(self._client, "status_requests_per_second", None)
+        return float(said) if isinstance(said, int | float) and said > 0 else DEFAULT_STATUS_RATE
 
     @property
     def listing(self) -> ClientListing | None:
