@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from fakes import (
     says,
     world,
 )
+from many_jobs import ListedJobs, ManyJobs, follow
 
 from adapters.job import RuntimeJob
 from adapters.websocket.client import RuntimeWebsocketClient
@@ -37,7 +37,7 @@ from runtime_core.errors import (
     TransportError,
     UnknownStatusError,
 )
-from runtime_core.events import JobQueued, JobStarted, Need, WaitStarted
+from runtime_core.events import JobQueued, JobStarted
 from runtime_core.states import JobState
 from runtime_core.traits import Resume
 
@@ -225,18 +225,22 @@ def test_retry_after_of_the_result_is_ignored() -> None:
         assert w.job.result() == 42
 
 
-def test_a_thousand_waiting_jobs_poll_a_thousand_times_a_second() -> None:
-    reactor = FakeReactor()
-    worlds = [world("RUNNING", reactor=reactor) for _ in range(1000)]
-    for w in worlds:
-        # As a wait in another thread would begin.
-        wanted = WaitStarted(1, Need.FINAL)
-        begin = partial(w.job._driver.runner.start_wait, wanted, lambda _: None)
-        reactor.call_soon(begin)
-    reactor.advance(30.0)
-    before = sum(w.client.count("job_get") for w in worlds)
-    reactor.advance(10.0)
-    assert sum(w.client.count("job_get") for w in worlds) - before == 2 * 1000
+@pytest.mark.parametrize("service", [ManyJobs, ListedJobs])
+def test_a_thousand_waiting_jobs_poll_a_thousand_times_a_second(service: type[ManyJobs]) -> None:
+    many = service(FakeReactor())
+    for job in many.jobs(1000):
+        follow(job)
+    many.reactor.advance(30.0)
+    before = len(many.calls)
+    many.reactor.advance(10.0)
+    # Polled every five seconds; ten pages of a list tell of all of them.
+    assert len(many.calls) - before == (2 * 10 if service is ListedJobs else 100)
+    assert most_in_a_second(many) <= (10 if service is ListedJobs else 20)
+
+
+def most_in_a_second(many: ManyJobs) -> int:
+    times = [time for _, _, time in many.calls]
+    return max(sum(start <= time < start + 1 for time in times) for start in times)
 
 
 def test_the_token_appears_in_an_exception_a_log_line_or_a_repr(

@@ -6,7 +6,7 @@ import concurrent.futures
 import math
 import os
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import pytest
@@ -220,7 +220,7 @@ def test_the_longest_time_between_two_polls(service: Service) -> None:
     service.ends(50.0, job)
     wait([job], wait=10.0)
     times = service.times()
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) == 10.0
+    assert max(b - a for a, b in pairwise(times)) == 10.0
 
 
 # ---- as_completed ------------------------------------------------------------------------------

@@ -45,37 +45,39 @@ class Queue:
     """Questions in the order of their places."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Question]] = []
-        self._members: set[Question] = set()
+        # Those that left out of turn are None: the entry is in the way, the question is not held.
+        self._heap: list[tuple[int, int, list[Question | None]]] = []
+        self._cells: dict[Question, list[Question | None]] = {}
         self._ties = itertools.count()
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._cells)
 
     def __iter__(self) -> Iterator[Question]:
-        return iter(tuple(self._members))
+        return iter(tuple(self._cells))
 
     def add(self, question: Question) -> None:
         """Have it wait here and nowhere else."""
         if question.queue is not None:
             question.queue.discard(question)
         question.queue = self
-        self._members.add(question)
-        heapq.heappush(self._heap, (question.place, next(self._ties), question))
-        if len(self._heap) > 2 * len(self._members) + _LITTER:
-            self._heap = [entry for entry in self._heap if entry[2] in self._members]
+        cell: list[Question | None] = [question]
+        self._cells[question] = cell
+        heapq.heappush(self._heap, (question.place, next(self._ties), cell))
+        if len(self._heap) > 2 * len(self._cells) + _LITTER:
+            self._heap = [entry for entry in self._heap if entry[2][0] is not None]
             heapq.heapify(self._heap)
 
     def discard(self, question: Question) -> None:
         """Have it wait here no more."""
-        if question in self._members:
-            self._members.remove(question)
-            question.queue = None
+        cell = self._cells.pop(question, None)
+        if cell is not None:
+            cell[0] = question.queue = None
 
     def pop(self) -> Question:
         """Take the next one out; there must be one."""
         while True:
-            question = heapq.heappop(self._heap)[2]
-            if question in self._members:
+            question = heapq.heappop(self._heap)[2][0]
+            if question is not None:
                 self.discard(question)
                 return question
