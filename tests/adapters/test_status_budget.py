@@ -12,17 +12,29 @@ from typing import Any
 
 import attrs
 import pytest
-from fakes import CLOSES, HANGS, OPENS, FakeReactor, FakeStreams, Late, failure
+from fakes import (
+    BREAKS,
+    CLOSES,
+    HANGS,
+    OPENS,
+    Breaks,
+    Closes,
+    FakeReactor,
+    FakeStreams,
+    Late,
+    failure,
+)
 from many_jobs import ListedJobs, ManyJobs, ask, follow, unread
 
 from adapters import RuntimeService
 from adapters.drivers.budgets import Budgets
+from adapters.drivers.status_budget import GATHERING
 from adapters.job import RuntimeJob
 from adapters.services.dialect import CURRENT, LEGACY, Dialect
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import OpenStream
 from runtime_core.errors import JobTimeoutError, TransportError, UsageError
-from runtime_core.events import JobStarted
+from runtime_core.events import JobStarted, StreamFailed
 from runtime_core.states import JobState
 from runtime_core.traits import Resume
 
@@ -184,30 +196,54 @@ class Streams(FakeStreams):
         return super().stream("j1", command)
 
 
-class ManyChannels(FakeReactor):
-    def open_channel(self, *args: Any) -> Any:
-        known, self.channels = self.channels, []
-        channel = super().open_channel(*args)
-        self.channels = [*known, channel]
-        return channel
-
-
-def test_the_end_of_a_stream_goes_before_the_polls() -> None:
-    reactor = ManyChannels()
-    service = ManyJobs(reactor)
+def streamed(service: ManyJobs) -> RuntimeJob:
+    """A job whose results are streamed, beside many that are polled."""
+    reactor = service.reactor
     for job in service.jobs(60):
         follow(job)
     streams = Streams(Resume.OFFSET)
     service.states["s"] = "RUNNING"
     job = RuntimeJob("b", service, streams, "s", "p", reactor=reactor, initial=JobStarted())
     job.stream_results(lambda *_: None)
-    reactor.channel.feed(OPENS)
-    reactor.advance(1.05)
+    reactor.settle()
+    return job
+
+
+@pytest.mark.parametrize("end", [CLOSES, BREAKS])
+@pytest.mark.parametrize("is_queued", [True, False])
+def test_the_end_of_a_stream_goes_before_the_polls(
+    service: ManyJobs, end: Closes | Breaks, is_queued: bool
+) -> None:
+    streamed(service)
+    service.reactor.channel.feed(OPENS)
+    # Its own poll is due after 5 s.
+    service.reactor.advance(5.45 if is_queued else 1.45)
     service.states["s"] = "COMPLETED"
-    reactor.channel.feed(CLOSES)
-    reactor.advance(0.1)
-    assert service.asked()[-1] == "s"
-    assert service.times()[-1] == 1.1
+    before = service.count()
+    service.reactor.channel.feed(end)
+    service.reactor.advance(0.1)
+    assert service.asked()[before:] == ["s"]
+
+
+def test_a_stream_that_does_not_open_hurries_nothing(service: ManyJobs) -> None:
+    service.reactor.connections += [(OPENS, CLOSES), *[(BREAKS,)] * 30]
+    streamed(service)
+    service.reactor.advance(20.0)
+    assert len(service.reactor.channels) > 4
+    assert service.per_job()["s"] <= 5
+
+
+def test_a_stream_that_is_refused_for_a_time_slows_the_service_down(service: ManyJobs) -> None:
+    streamed(service)
+    channel = service.reactor.channel
+    error = TransportError("too many", 429, True, 30.0)
+    channel._send((StreamFailed(channel.connection, error),))
+    service.reactor.settle()
+    before = service.count()
+    service.reactor.advance(29.9)
+    assert service.count() == before
+    service.reactor.advance(0.1)
+    assert service.count() == before + 10
 
 
 def test_after_a_cancel_the_state_is_asked_for_before_the_polls(service: ManyJobs) -> None:
@@ -426,7 +462,7 @@ def test_a_thousand_jobs_that_begin_together_are_asked_about_by_the_list(
     for job in jobs:
         listed.states[job.job_id()] = "COMPLETED"
     ends = [follow(job) for job in jobs]
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     assert listed.skips == list(range(0, 1000, 100))
     assert listed.count() == 0
     assert ends == [[None]] * 1000
@@ -458,7 +494,7 @@ def test_a_few_are_asked_about_one_by_one(listed: ListedJobs) -> None:
 def test_sixteen_are_a_crowd(listed: ListedJobs) -> None:
     for job in listed.jobs(16):
         follow(job)
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     assert listed.count() == 0
     assert listed.count("jobs_get") == 1
 
@@ -467,7 +503,7 @@ def test_a_pass_is_made_every_two_seconds(listed: ListedJobs) -> None:
     for job in listed.jobs(50):
         follow(job, wait=0.5)
     listed.reactor.advance(20.0)
-    assert listed.times("jobs_get") == [2.0 * n for n in range(11)]
+    assert listed.times("jobs_get") == [pytest.approx(2.0 * n + GATHERING) for n in range(10)]
     assert listed.count() == 0
 
 
@@ -476,18 +512,18 @@ def test_a_list_that_is_slow_is_asked_for_less_often(listed: ListedJobs) -> None
     for job in listed.jobs(50):
         follow(job, wait=0.5)
     listed.reactor.advance(30.0)
-    assert listed.times("jobs_get") == [0.0, 8.0, 16.0, 24.0]
+    assert listed.times("jobs_get") == [pytest.approx(8.0 * n + GATHERING) for n in range(4)]
 
 
 def test_when_they_are_few_again_they_are_asked_about_one_by_one(listed: ListedJobs) -> None:
     jobs = listed.jobs(50)
     for job in jobs:
         follow(job, wait=1.0)
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     for job in jobs[5:]:
         job.close()
     listed.reactor.advance(30.0)
-    assert listed.times("jobs_get") == [0.0]
+    assert listed.times("jobs_get") == [0.1]
     assert set(listed.asked()) == {f"j{n}" for n in range(5)}
 
 
@@ -505,8 +541,24 @@ def test_what_is_urgent_does_not_wait_for_the_list(listed: ListedJobs) -> None:
 def test_many_that_are_urgent_are_a_crowd_too(listed: ListedJobs) -> None:
     ends = [ask(job) for job in listed.jobs(100)]
     listed.reactor.settle()
-    assert listed.count() == 0
+    assert listed.asked() == [f"j{n}" for n in range(10)]
+    listed.reactor.advance(2 * GATHERING)
+    assert listed.count() == 10
+    assert listed.count("jobs_get") == 1
     assert ends == [[None]] * 100
+
+
+def test_pages_that_many_wait_for_go_before_what_is_urgent(listed: ListedJobs) -> None:
+    listed.cap = 20
+    for job in listed.jobs(100):
+        ask(job)
+    listed.reactor.advance(0.15)
+    for job in listed.jobs(5):
+        ask(job)
+    before = len(listed.calls)
+    listed.reactor.advance(1.05)
+    calls = [call for call, *_ in listed.calls[before:]]
+    assert calls == ["jobs_get"] * 5 + ["job_get"] * 5
 
 
 def test_status_does_not_wait_for_a_list_that_is_slow(listed: ListedJobs) -> None:
@@ -514,10 +566,11 @@ def test_status_does_not_wait_for_a_list_that_is_slow(listed: ListedJobs) -> Non
     for job in jobs:
         follow(job)
     listed.fail = lambda call, _: Late(20.0) if call == "jobs_get" else None
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     listed.states["j7"] = "COMPLETED"
+    before = listed.reactor.elapsed
     assert jobs[7].status() is JobState.DONE
-    assert listed.reactor.elapsed == 0.0
+    assert listed.reactor.elapsed == before
     listed.reactor.advance(30.0)
     assert jobs[7].status() is JobState.DONE
 
@@ -529,15 +582,16 @@ def test_an_answer_counts_only_for_what_was_ordered_before_it_was_asked_for(
     for job in jobs[:50]:
         follow(job)
     listed.fail = lambda call, _: Late(1.0) if call == "jobs_get" else None
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
+    assert listed.count("jobs_get") == 1
     end = follow(jobs[50])
-    listed.states["j50"] = "COMPLETED"
+    listed.states["j50"] = "COMPLETED"  # the page that is under way may say so already
     listed.fail = lambda *_: None
-    listed.reactor.advance(3.5)
+    listed.reactor.advance(3.9)
     assert end == []
-    listed.reactor.advance(0.5)
+    listed.reactor.advance(0.1)
     assert end == [None]
-    assert listed.times("jobs_get") == [0.0, 4.0] or listed.count() == 1
+    assert listed.times("jobs_get") == [0.1, 4.1]
 
 
 def test_two_objects_of_one_job_are_both_answered(listed: ListedJobs) -> None:
@@ -545,7 +599,7 @@ def test_two_objects_of_one_job_are_both_answered(listed: ListedJobs) -> None:
     twins = [listed.job(job.job_id()) for job in jobs]
     listed.states.update({job.job_id(): "COMPLETED" for job in jobs})
     ends = [follow(job) for job in [*jobs, *twins]]
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     assert ends == [[None]] * 40
     assert len(listed.calls) == 1
 
@@ -578,7 +632,7 @@ def test_what_the_list_does_not_tell_of_is_asked_about_alone(listed: ListedJobs)
     listed.hidden = {"j3", "j4"}
     listed.states.update({job.job_id(): "COMPLETED" for job in jobs})
     ends = [follow(job) for job in jobs]
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     assert ends == [[None]] * 50
     assert sorted(listed.asked()) == ["j3", "j4"]
     assert listed.count("jobs_get") == 1
@@ -589,23 +643,47 @@ def test_after_two_pages_of_others_jobs_the_rest_is_asked_about_alone(listed: Li
     listed.jobs(1000)
     mine = listed.jobs(20)
     ends = [follow(job) for job in [*jobs, *mine]]
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     assert listed.skips == [0, 100, 200]
     assert ends == [[]] * 40
     listed.reactor.advance(2.0)
     assert set(listed.asked()) >= {job.job_id() for job in jobs}
 
 
-def test_a_list_that_is_of_no_use_is_left_alone_for_a_minute(listed: ListedJobs) -> None:
+def test_a_list_that_is_of_no_use_is_asked_for_less_and_less(listed: ListedJobs) -> None:
     jobs = listed.jobs(50)
     listed.jobs(1000)
     for job in jobs:
         follow(job, wait=1.0)
-    listed.reactor.advance(59.0)
-    assert listed.skips == [0, 100]
-    assert listed.count() > 500
-    listed.reactor.advance(2.0)
-    assert listed.skips == [0, 100, 0, 100]
+    listed.reactor.advance(300.0)
+    pages = zip(listed.skips, listed.times("jobs_get"), strict=True)
+    gaps = [round(b - a) for a, b in pairwise(time for skip, time in pages if skip == 0)]
+    assert gaps == [4, 8, 16, 32, 60, 60, 60]
+    assert max(listed.skips) == 900
+    listed.hidden = set(list(listed.states)[50:])
+    listed.reactor.advance(100.0)
+    assert [round(b - a) for a, b in pairwise(listed.times("jobs_get"))][-5:] == [2] * 5
+
+
+def test_pages_are_no_more_than_jobs(listed: ListedJobs) -> None:
+    listed.status_requests_per_second = 2  # type: ignore[attr-defined]
+    listed.cap = 10
+    jobs = listed.jobs(4)
+    listed.jobs(100)
+    for job in jobs:
+        follow(job, wait=60.0)
+    listed.reactor.advance(30.0)
+    assert max(listed.skips) == 30
+
+
+def test_jobs_of_others_may_lie_before_ours(listed: ListedJobs) -> None:
+    jobs = listed.jobs(20)
+    listed.jobs(500)
+    ends = [follow(job) for job in jobs]
+    listed.states.update({job.job_id(): "COMPLETED" for job in jobs})
+    listed.reactor.advance(GATHERING)
+    assert ends == [[None]] * 20
+    assert listed.skips == [0, 100, 200, 300, 400, 500]
 
 
 @pytest.mark.parametrize(
@@ -616,7 +694,7 @@ def test_a_list_that_is_none_harms_nobody(listed: ListedJobs, page: object) -> N
     jobs = listed.jobs(30)
     ends = [follow(job) for job in jobs]
     listed.reactor.advance(1.05)
-    assert listed.count() == 9 + 10
+    assert listed.count() == 9 + 9
     assert ends == [[]] * 30
     listed.states.update({job.job_id(): "COMPLETED" for job in jobs})
     listed.reactor.advance(30.0)
@@ -637,7 +715,7 @@ def test_an_entry_that_is_none_harms_nobody(listed: ListedJobs, spoilt: object) 
     jobs = listed.jobs(30)
     listed.states.update({job.job_id(): "COMPLETED" for job in jobs})
     ends = [follow(job) for job in jobs]
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     assert ends == [[None]] * 30
     assert listed.asked() == ["j3"]
 
@@ -663,7 +741,7 @@ def test_a_list_that_is_always_the_same_page_ends_all_the_same(reactor: FakeReac
     listed.cap = 20
     for job in listed.jobs(60):
         follow(job)
-    reactor.settle()
+    reactor.advance(GATHERING)
     assert listed.skips == [0, 0, 0]
 
 
@@ -671,10 +749,10 @@ def test_a_list_that_fails_is_left_alone_for_a_minute(listed: ListedJobs) -> Non
     listed.fail = lambda call, _: failure(403) if call == "jobs_get" else None
     for job in listed.jobs(50):
         follow(job, wait=1.0)
-    listed.reactor.advance(59.0)
-    assert listed.times("jobs_get") == [0.0]
-    assert listed.count() == 9 + 590
-    listed.reactor.advance(2.0)
+    listed.reactor.advance(60.05)
+    assert listed.times("jobs_get") == [0.1]
+    assert listed.count() == 9 + 599
+    listed.reactor.advance(0.5)
     assert listed.count("jobs_get") == 2
 
 
@@ -718,10 +796,10 @@ def test_a_429_to_the_list_slows_the_service_down_and_ends_no_listing(listed: Li
     )
     for job in listed.jobs(50):
         follow(job)
-    listed.reactor.advance(19.9)
+    listed.reactor.advance(20.0)
     assert len(listed.calls) == 1
     listed.reactor.advance(0.1)
-    assert listed.times("jobs_get") == [0.0, 20.0]
+    assert listed.times("jobs_get") == [0.1, 20.1]
     assert listed.count() == 0
 
 
@@ -752,7 +830,7 @@ def test_a_closed_job_is_left_out(listed: ListedJobs) -> None:
     jobs = listed.jobs(30)
     for job in jobs:
         follow(job)
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
     jobs[0].close()
     listed.hidden = {"j0"}
     listed.reactor.advance(10.0)
@@ -773,7 +851,7 @@ def test_both_dialects_have_a_list(reactor: FakeReactor, dialect: Dialect) -> No
     listed.states.update(dict.fromkeys(listed.states, "FAILED"))
     for job in jobs:
         follow(job)
-    reactor.settle()
+    reactor.advance(GATHERING)
     assert listed.count() == 0
     assert {job._machine.state for job in jobs} == {JobState.ERROR}
 
@@ -910,10 +988,11 @@ def test_what_was_queued_at_the_fork_is_asked_again(listed: ListedJobs) -> None:
     listed.fail = lambda call, _: HANGS if call == "jobs_get" else None
     for job in jobs:
         follow(job)
-    listed.reactor.settle()
+    listed.reactor.advance(GATHERING)
+    assert listed.count("jobs_get") == 1
     listed.fail = lambda *_: None
     child = forked(listed, jobs)
     listed.states.update(dict.fromkeys(listed.states, "COMPLETED"))
     ends = [follow(job) for job in jobs]
-    child.settle()
+    child.advance(GATHERING)
     assert ends == [[None]] * 50

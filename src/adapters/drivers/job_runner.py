@@ -43,16 +43,16 @@ from runtime_core.events import (
     CancelRefused,
     CancelRequested,
     Event,
+    InterimReceived,
     JobQueued,
     JobStarted,
     Need,
     ReleaseRequested,
     ReplayRequested,
     RequestFailed,
-    StreamClosed,
     StreamEvent,
     StreamFailed,
-    StreamNotReady,
+    StreamOpened,
     SubscriptionCancelled,
     SubscriptionRequested,
     TimerFired,
@@ -65,13 +65,9 @@ from runtime_core.machine import JobMachine
 
 logger = logging.getLogger(__name__)
 
-_NEWS = frozenset(
-    # The end of a stream is a hint, a cancel does something, and a request that follows an answer
-    # at once was ordered while that was under way.
-    {StreamClosed, StreamFailed, StreamNotReady, CancelAccepted, CancelRefused}
-    | {JobQueued, JobStarted, UnknownStatusReported}
-)
-"""After these a status request is no routine: somebody waits for it, or it is likely to be news."""
+_NEWS = frozenset({CancelAccepted, CancelRefused, JobQueued, JobStarted, UnknownStatusReported})
+"""After these a status request is no routine: a cancel does something, and a request that follows
+an answer at once was ordered while that one was under way."""
 
 Waiter: TypeAlias = Callable[[Exception | None], object]
 """Is called when a wait is over, with what is to be raised, or None."""
@@ -114,6 +110,7 @@ class JobRunner:
         self._has_cancelled = False
         self._channel: Channel | None = None
         self._connection = 0
+        self._is_open = False
         self._paused = False
         self._held: dict[type[Command], OpenStream | StartTimer] = {}
         self._behind: list[CatchUp] = []
@@ -262,13 +259,18 @@ class JobRunner:
 
     def _receive_stream(self, events: Sequence[StreamEvent]) -> None:
         for event in events:
-            if isinstance(event, StreamFailed):
-                self._hear_of_stream(event)
             self._receive(event)
+            if type(event) is not InterimReceived:
+                self._attend_to(event)
 
-    def _hear_of_stream(self, event: StreamFailed) -> None:
-        wait = getattr(event.error, "retry_after", None)
-        self._requests.hear(RequestFailed(0, event.error, retry_after=wait))
+    def _attend_to(self, event: StreamEvent) -> None:
+        """The end of a stream is a hint, and a refusal may say how long the service wants peace."""
+        was_open, self._is_open = self._is_open, isinstance(event, StreamOpened)
+        if was_open:
+            self._requests.hurry()
+        if isinstance(event, StreamFailed):
+            wait = getattr(event.error, "retry_after", None)
+            self._requests.hear(RequestFailed(0, event.error, retry_after=wait))
 
     def _carry_out(self, command: Command) -> None:
         match command:
@@ -336,7 +338,7 @@ class JobRunner:
         if self._paused:  # nothing could be read from it, not even that it is open
             self._held[OpenStream] = command
             return
-        self._connection = command.connection
+        self._connection, self._is_open = command.connection, False
         try:
             endpoint = self._transport.stream(self.machine.job_id, command)
         except Exception as error:

@@ -6,7 +6,7 @@ is answered once, one that is missed is asked for alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from adapters.drivers.questions import Question
 from adapters.transport import JobListing, ListedPage
@@ -18,15 +18,20 @@ MOST_PAGES = 10
 """After so many pages what was not found is asked for alone."""
 
 BARREN_PAGES = 2
-"""The same after so many pages in a row that bring nothing; jobs of others may lie between ours."""
+"""The same after so many pages in a row that bring nothing, once one has brought something: jobs of
+others may lie before ours, and between them."""
 
 
 class ListingPass:
     """Which questions it is to answer, and how far it has come."""
 
-    def __init__(self, questions: Iterable[Question], listing: JobListing, now: float) -> None:
+    def __init__(self, questions: Collection[Question], listing: JobListing, now: float) -> None:
         self.listing = listing
         self.started = now
+        self.is_urgent = any(question.urgent for question in questions)
+        """Whether somebody waits for what it tells."""
+        self.took = 0.0
+        """How many seconds the service has needed for its pages."""
         self.skip = 0
         """How many jobs have been seen."""
         self.pages = 0
@@ -39,6 +44,8 @@ class ListingPass:
         self._asked: dict[str, list[Question]] = {}
         for question in questions:
             self._asked.setdefault(question.job_id, []).append(question)
+        # More pages than jobs would be dearer than to ask about each alone.
+        self._most_pages = min(MOST_PAGES, len(self._asked))
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -57,9 +64,12 @@ class ListingPass:
             for question in self._asked.get(job_id, ()):
                 self._answer(question, document)
         self.skip += page.length
-        self._barren = 0 if self.found > before else self._barren + 1
-        is_through = not page.has_more or self.pages >= MOST_PAGES or self._barren >= BARREN_PAGES
-        return bool(self.left) and not is_through
+        if self.found > before:
+            self._barren = 0
+        elif self.found:
+            self._barren += 1
+        is_deep = self.pages >= self._most_pages or self._barren >= BARREN_PAGES
+        return page.has_more and not is_deep and bool(self.left)
 
     def _answer(self, question: Question, document: object) -> None:
         if not question.open or question.listing is None:

@@ -33,14 +33,18 @@ URGENT_IN_A_ROW = 4
 SOON = 0.5
 """Seconds; what cannot be sent within them is a crowd, and worth a pass through the list."""
 
+GATHERING = 0.1
+"""Seconds from the moment when there is a crowd to the first pass: mostly it is still growing."""
+
 LISTING_INTERVAL = 2.0
 """Seconds from the beginning of a pass to that of the next one."""
 
 LISTING_SHARE = 4
-"""The same, as a multiple of what a pass takes: a list that is slow is asked for less often."""
+"""The same, as a multiple of what its pages take: a list that is slow is asked for less often."""
 
 LISTING_PAUSE = 60.0
-"""Seconds without a pass after one that failed, or was of no use."""
+"""Seconds without a pass after one that failed; also the most after passes that were dearer than to
+ask about each job alone, which double the interval each time."""
 
 PAGE_DEADLINE = 30.0
 """Seconds after which a page is given up."""
@@ -78,6 +82,7 @@ class StatusBudget:
         self._pass: ListingPass | None = None
         self._page_deadline: TimerHandle | None = None
         self._next_pass = -math.inf
+        self._dear_passes = 0
         self._is_crowded = False
         self._timer: tuple[float, TimerHandle] | None = None
         self._is_due = False
@@ -151,7 +156,8 @@ class StatusBudget:
         else:
             while self._others:
                 _send(self._others.pop())
-            self._begin_pass_if_crowded(now)
+            if self._bucket.delay(now) == 0:
+                self._begin_pass_if_crowded(now)
             while self._bucket.delay(now) == 0 and self._take_turn(now):
                 self._bucket.take(now)
         self._set_timer(now)
@@ -159,7 +165,8 @@ class StatusBudget:
     def _take_turn(self, now: float) -> bool:
         """Send the next request; return whether there was one."""
         other = self._other_turn(now)
-        if self._urgent and (other is None or self._in_a_row < URGENT_IN_A_ROW):
+        is_first = self._in_a_row < URGENT_IN_A_ROW and not self._is_page_first
+        if self._urgent and (other is None or is_first):
             self._in_a_row += 1
             _send(self._urgent.pop())
             return True
@@ -167,6 +174,12 @@ class StatusBudget:
         if other is not None:
             other()
         return other is not None
+
+    @property
+    def _is_page_first(self) -> bool:
+        """Whether a page is due that many wait for."""
+        listing_pass = self._pass
+        return listing_pass is not None and listing_pass.is_urgent and not listing_pass.is_asking
 
     def _other_turn(self, now: float) -> Callable[[], None] | None:
         """What is to be sent next, urgent requests aside."""
@@ -228,9 +241,12 @@ class StatusBudget:
         soon = tokens + SOON * self._bucket.rate
         # A few that are urgent can go by themselves, and at once.
         urgent = [q for q in self._urgent if q.listing] if len(self._urgent) > tokens else []
+        was_crowded = self._is_crowded
         self._is_crowded = len(self._polls) + len(urgent) > soon
-        if self._is_crowded:
+        if self._is_crowded and was_crowded:
             self._begin_pass([*urgent, *self._polls], now)
+        elif self._is_crowded:
+            self._next_pass = now + GATHERING
 
     def _begin_pass(self, questions: list[Question], now: float) -> None:
         for question in questions:
@@ -244,6 +260,7 @@ class StatusBudget:
         listing_pass.is_asking = True
         listing_pass.pages += 1
         number, skip, wanted = listing_pass.pages, listing_pass.skip, listing_pass.wanted
+        sent = self._world.now()
 
         def perform() -> None:
             """On a worker: whatever happens, the loop hears of it once."""
@@ -253,18 +270,22 @@ class StatusBudget:
             except Exception as error:
                 outcome = error
             finally:
-                self._world.call_soon(partial(self._on_page, listing_pass, number, outcome))
+                self._world.call_soon(partial(self._on_page, listing_pass, number, sent, outcome))
 
         def abandon() -> None:
             self._world.abandon_request(perform)
             late = TransportError(f"The service did not answer within {PAGE_DEADLINE:g} s.")
-            self._on_page(listing_pass, number, late)
+            self._on_page(listing_pass, number, sent, late)
 
         self._page_deadline = self._world.call_later(PAGE_DEADLINE, abandon)
         self._world.run_request(perform)
 
     def _on_page(
-        self, listing_pass: ListingPass, number: int, outcome: ListedPage | Exception
+        self,
+        listing_pass: ListingPass,
+        number: int,
+        sent: float,
+        outcome: ListedPage | Exception,
     ) -> None:
         if self._pass is not listing_pass or listing_pass.pages != number:
             return  # its deadline has passed
@@ -272,12 +293,13 @@ class StatusBudget:
         self._page_deadline.cancel()
         listing_pass.is_asking = False
         now = self._world.now()
+        listing_pass.took += now - sent
         if isinstance(outcome, Exception):
             self._on_failed_page(listing_pass, outcome, now)
         else:
             self._slow_down.hear_success(now)
             if not listing_pass.take(outcome):
-                self._end_pass(listing_pass, now)
+                self._end_pass(listing_pass)
         self._attend()
 
     def _on_failed_page(self, listing_pass: ListingPass, error: Exception, now: float) -> None:
@@ -292,20 +314,21 @@ class StatusBudget:
         logger.info(
             "the list of jobs cannot be had: %s; each is asked for alone meanwhile", stated(error)
         )
-        self._no_pass_for_a_while(now)
-        self._put_back(listing_pass.left, were_listed=True)
-
-    def _end_pass(self, listing_pass: ListingPass, now: float) -> None:
-        self._pass = None
-        interval = max(LISTING_INTERVAL, LISTING_SHARE * (now - listing_pass.started))
-        self._next_pass = listing_pass.started + interval
-        if listing_pass.found < listing_pass.pages:
-            self._no_pass_for_a_while(now)
-        self._put_back(listing_pass.left, were_listed=True)
-
-    def _no_pass_for_a_while(self, now: float) -> None:
         self._next_pass = now + LISTING_PAUSE
         self._is_crowded = False
+        self._put_back(listing_pass.left, were_listed=True)
+
+    def _end_pass(self, listing_pass: ListingPass) -> None:
+        self._pass = None
+        interval = max(LISTING_INTERVAL, LISTING_SHARE * listing_pass.took)
+        if listing_pass.found < listing_pass.pages:
+            self._dear_passes += 1
+            self._is_crowded = False
+            interval = max(interval, min(LISTING_INTERVAL * 2**self._dear_passes, LISTING_PAUSE))
+        else:
+            self._dear_passes = 0
+        self._next_pass = listing_pass.started + interval
+        self._put_back(listing_pass.left, were_listed=True)
 
     def _put_back(self, questions: Iterable[Question], *, were_listed: bool = False) -> None:
         for question in questions:
