@@ -17,13 +17,14 @@ from conditions import PATIENCE, eventually, our_threads
 from own_service import OwnService, own_service
 
 from adapters import (
-    AsyncRuntimeService,
+    AsyncRuntimeJob,
     CurrentRuntimeClient,
     RuntimeClient,
     RuntimeJob,
     as_completed,
     wait,
 )
+from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.reactor import SharedReactor
 from runtime_core.errors import WaitTimeoutError
 from runtime_core.states import JobState
@@ -75,7 +76,7 @@ class CountingClient(RuntimeClient):
     def __init__(self, service: OwnService) -> None:
         super().__init__(service.url, service.token)
         self.requests: Counter[str] = Counter()
-        self.threads: set[str] = set()
+        self.most_threads = 0
 
     def job_get(self, job_id: str) -> dict[str, Any]:
         self._count("job_get")
@@ -87,7 +88,7 @@ class CountingClient(RuntimeClient):
 
     def _count(self, call: str) -> None:
         self.requests[call] += 1
-        self.threads.update(our_threads())
+        self.most_threads = max(self.most_threads, len(our_threads()))
 
 
 def job_of(client: RuntimeClient, job_id: str, **options: Any) -> RuntimeJob:
@@ -111,8 +112,8 @@ def test_a_thousand_jobs_take_one_thread_more_and_a_few_requests(
         assert not_done == set()
         assert {job.status() for job in done} == {JobState.CANCELLED}
         assert eventually(lambda: threading.active_count() <= before)
-        # The loop, two for requests; a busy machine may make a request seem to hang.
-        assert len(set(client.threads)) <= 2
+        # The loop, two for requests, and more of these only while some hang.
+        assert client.most_threads <= 5
 
 
 def test_jobs_come_as_they_end(service: OwnService) -> None:
@@ -165,24 +166,17 @@ def test_the_service_s_list_tells_what_its_jobs_tell(
 
 
 def test_asyncio_gather_asks_by_the_list_too(service: OwnService) -> None:
-    async def play() -> None:
-        async with AsyncRuntimeService(service.url, service.token) as ours:
-            ids = [service.run("sleeps", inputs={"seconds": 0.5}).job_id() for _ in range(20)]
-            counts: Counter[str] = Counter()
-            found = await ours.jobs(20)
-            client = found[0]._api_client
-            for name in ("job_get", "jobs_get"):
-                call = getattr(client, name)
+    jobs = [service.run("sleeps", inputs={"seconds": 0}) for _ in range(30)]
 
-                def counted(*args: Any, call: Any = call, name: str = name) -> Any:
-                    counts[name] += 1
-                    return call(*args)
+    async def play(client: CountingClient) -> None:
+        reactor = AsyncioReactor()
+        ours = [
+            AsyncRuntimeJob("b", client, None, job.job_id(), "p", reactor=reactor) for job in jobs
+        ]
+        async with asyncio.timeout(LONG):
+            await asyncio.gather(*[job.wait_for_final_state() for job in ours])
 
-                setattr(client, name, counted)
-            jobs = [await ours.job(job_id) for job_id in ids]
-            counts.clear()
-            async with asyncio.timeout(LONG):
-                await asyncio.gather(*[job.wait_for_final_state() for job in jobs])
-            assert counts["jobs_get"] > 0
-
-    asyncio.run(play())
+    with CountingClient(service) as client:
+        asyncio.run(play(client))
+        assert client.requests["jobs_get"] > 0
+        assert client.requests.total() < len(jobs) * 3
