@@ -15,7 +15,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 import pytest
@@ -63,6 +64,27 @@ class FakeTimer:
             self.task()
 
 
+class Armed(Protocol):
+    """A timer, of ours or of asyncio."""
+
+    @property
+    def at(self) -> float: ...
+
+    @property
+    def armed(self) -> bool: ...
+
+
+class EventLoop(Protocol):
+    """What the world needs of an event loop of asyncio, see `async_fakes`."""
+
+    @property
+    def is_busy(self) -> bool: ...
+
+    def turn(self) -> None: ...
+
+    def call_soon_threadsafe(self, callback: Task) -> object: ...
+
+
 class FakeReactor:
     """A `Reactor` for one thread; `now()` starts at 1000 s, so that nobody takes it for a delay."""
 
@@ -79,7 +101,9 @@ class FakeReactor:
         self._on_loop = False
         self._steps = 0
         self._interrupt: float | None = None
-        self.timers: list[FakeTimer] = []
+        self.event_loop: EventLoop | None = None
+        """asyncio's, which then runs what is for the loop; None without asyncio."""
+        self.timers: list[Armed] = []
         """The timers that were armed by `call_later`, for `armed`."""
         self.channels: list[FakeChannel] = []
         """Every connection that was opened, the newest last."""
@@ -97,9 +121,15 @@ class FakeReactor:
 
     def call_soon(self, task: Task) -> None:
         if self._held is None:
+            self._put(task)
+        else:
+            self._at(self._now + self._held, lambda: self._put(task))
+
+    def _put(self, task: Task) -> None:
+        if self.event_loop is None:
             self._tasks.append(task)
         else:
-            self._at(self._now + self._held, lambda: self._tasks.append(task))
+            self.event_loop.call_soon_threadsafe(task)
 
     def call_later(self, delay: float, task: Task) -> FakeTimer:
         assert self._on_loop, "call_later is for the loop only"
@@ -138,18 +168,7 @@ class FakeReactor:
     def wait(self, signal: threading.Event, deadline: float | None) -> bool:
         """Run the world until the signal is set or the deadline is reached, and not beyond it."""
         assert not self._on_loop, "who waits on the loop waits for ever"
-        held, self._held = self._held, None  # what runs meanwhile is not what is held
-        try:
-            while not signal.is_set():
-                # At the same moment the deadline is first: what comes with it comes too late.
-                if deadline is not None and self._now >= deadline:
-                    assert self._now == deadline, "somebody else slept past this deadline"
-                    return False
-                if not self._step(deadline):
-                    pytest.fail("a hang: somebody waits, and nothing will ever happen")
-        finally:
-            self._held = held
-        return True
+        return self.run_until(signal.is_set, deadline)
 
     def adopt(self, child: Forkable) -> None:
         self.children.append(child)
@@ -183,6 +202,21 @@ class FakeReactor:
     def interrupt(self, delay: float) -> None:
         """Ctrl-C: raise KeyboardInterrupt out of who waits, some seconds from now."""
         self._interrupt = self._now + delay
+
+    def run_until(self, is_over: Callable[[], bool], deadline: float | None = None) -> bool:
+        """Run the world until this holds (True) or the deadline is reached (False)."""
+        held, self._held = self._held, None  # what runs meanwhile is not what is held
+        try:
+            while not is_over():
+                # At the same moment the deadline is first: what comes with it comes too late.
+                if deadline is not None and self._now >= deadline:
+                    assert self._now == deadline, "somebody else slept past this deadline"
+                    return False
+                if not self._step(deadline):
+                    pytest.fail("a hang: somebody waits, and nothing will ever happen")
+        finally:
+            self._held = held
+        return True
 
     def settle(self) -> None:
         """Run everything that is to be done now; the clock stands."""
@@ -223,10 +257,10 @@ class FakeReactor:
             pytest.fail("a busy loop: there is always one more thing to do at this moment")
         while self._later and self._later[0][0] <= self._now:
             heapq.heappop(self._later)[2]()
-        if self._tasks:
+        if self._tasks or (self.event_loop is not None and self.event_loop.is_busy):
             self._on_loop = True
             try:
-                self._tasks.popleft()()
+                (self._tasks.popleft() if self.event_loop is None else self.event_loop.turn)()
             finally:
                 self._on_loop = False
         elif self._requests:
@@ -517,6 +551,15 @@ def failure(
 # ---- a job in all this -------------------------------------------------------------------------
 
 
+job_maker: ContextVar[Callable[..., RuntimeJob]] = ContextVar("job_maker", default=RuntimeJob)
+"""Makes jobs for threads, unless a test is run with another driver, see `async_fakes`."""
+
+
+def make_job(*args: Any, **options: Any) -> RuntimeJob:
+    """Make a job for the driver that the test is run with."""
+    return job_maker.get()(*args, **options)
+
+
 @attrs.define(eq=False)
 class World:
     """A reactor, a service and a job."""
@@ -561,5 +604,5 @@ def world(
     reactor.connections += script
     client = FakeClient(reactor, *status, result=result, cancel=cancel, logs=logs)
     source = FakeStreams(streams) if isinstance(streams, Resume) else streams
-    job = RuntimeJob("b", client, source, "j1", "p", reactor=reactor, **options)
+    job = make_job("b", client, source, "j1", "p", reactor=reactor, **options)
     return World(reactor, client, source, job)

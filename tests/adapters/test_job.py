@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from async_fakes import each_driver  # noqa: F401 - its fixture
 from fakes import (
     CLOSES,
     HANGS,
@@ -20,12 +21,12 @@ from fakes import (
     Late,
     World,
     failure,
+    make_job,
     over_time,
     says,
     world,
 )
 
-from adapters.job import RuntimeJob
 from runtime_core.decoders import DecoderRegistry
 from runtime_core.errors import (
     DecodeError,
@@ -77,7 +78,7 @@ def test_constructing_asks_the_service_for_nothing() -> None:
 def test_what_was_given_is_given_back_without_asking() -> None:
     reactor = FakeReactor()
     backend = object()
-    job = RuntimeJob(backend, FakeClient(reactor), None, "j1", "p", {"a": 1}, reactor=reactor)
+    job = make_job(backend, FakeClient(reactor), None, "j1", "p", {"a": 1}, reactor=reactor)
     assert job.backend() is backend
     assert (job.job_id(), job.program_id, job.inputs) == ("j1", "p", {"a": 1})
 
@@ -149,9 +150,9 @@ def test_the_creation_date_is_local_time(given: str | datetime) -> None:
 
 def test_the_repr_says_what_is_known() -> None:
     job = world("RUNNING").job
-    assert repr(job) == "<RuntimeJob 'j1' of 'p': not asked yet>"
+    assert repr(job).replace("<Async", "<") == "<RuntimeJob 'j1' of 'p': not asked yet>"
     job.status()
-    assert repr(job) == "<RuntimeJob 'j1' of 'p': RUNNING>"
+    assert repr(job).replace("<Async", "<") == "<RuntimeJob 'j1' of 'p': RUNNING>"
 
 
 # ---- its state ---------------------------------------------------------------------------------
@@ -272,7 +273,7 @@ def test_logs_need_a_client_that_has_them() -> None:
         def job_cancel(self, job_id: str) -> object:
             return None
 
-    job = RuntimeJob("b", Bare(), None, "j1", "p", reactor=FakeReactor())
+    job = make_job("b", Bare(), None, "j1", "p", reactor=FakeReactor())
     with pytest.raises(UsageError, match="Bare has no job_logs"):
         job.logs()
 
@@ -752,4 +753,4 @@ def test_cancel_of_a_job_that_has_ended_says_what_may_be_called() -> None:
 
 def test_a_creation_date_that_is_no_time_is_the_callers_mistake() -> None:
     with pytest.raises(UsageError, match="creation_date is no ISO 8601 time: 'yesterday'"):
-        RuntimeJob("b", FakeClient(FakeReactor()), None, "j1", "p", creation_date="yesterday")
+        world(creation_date="yesterday")

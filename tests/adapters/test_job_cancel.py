@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from async_fakes import each_driver  # noqa: F401 - its fixture
 from fakes import HANGS, OPENS, Late, failure, over_time, says, world
 
 from runtime_core.cancel import CancelOutcome

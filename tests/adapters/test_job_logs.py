@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 import pytest
-from fakes import FakeClient, FakeReactor, failure, over_time, world
+from async_fakes import each_driver  # noqa: F401 - its fixture
+from fakes import FakeClient, FakeReactor, failure, make_job, over_time, world
 
-from adapters.job import RuntimeJob
 from adapters.job_logs import LogPart
 from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import JobQueued, JobStarted
@@ -46,7 +46,7 @@ class LogClient(FakeClient):
 
 
 def follow(client: LogClient) -> list[str]:
-    job = RuntimeJob("b", client, None, "j1", "p", reactor=client.reactor)
+    job = make_job("b", client, None, "j1", "p", reactor=client.reactor)
     return list(job.follow_logs())
 
 
@@ -122,7 +122,7 @@ def test_following_a_log_needs_a_client_that_has_logs() -> None:
             return None
 
     reactor = FakeReactor()
-    job = RuntimeJob("b", Bare(FakeClient(reactor)), None, "j1", "p", reactor=reactor)
+    job = make_job("b", Bare(FakeClient(reactor)), None, "j1", "p", reactor=reactor)
     with pytest.raises(UsageError, match="Bare has no job_logs"):
         next(job.follow_logs())
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
+from async_fakes import each_driver  # noqa: F401 - its fixture
 from fakes import (
     BREAKS,
     CLOSES,

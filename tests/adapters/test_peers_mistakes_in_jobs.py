@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+from async_fakes import each_driver  # noqa: F401 - its fixture
 from fakes import (
     BREAKS,
     CLOSES,
@@ -22,13 +23,13 @@ from fakes import (
     Opens,
     Script,
     failure,
+    make_job,
     over_time,
     says,
     world,
 )
 from many_jobs import ListedJobs, ManyJobs, follow
 
-from adapters.job import RuntimeJob
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.cancel import CancelOutcome
 from runtime_core.errors import (
@@ -251,7 +252,7 @@ def test_the_token_appears_in_an_exception_a_log_line_or_a_repr(
     reactor.connections += [(BREAKS,)] * 9
     streams = RuntimeWebsocketClient("https://host.example", token)
     client = FakeClient(reactor, "RUNNING")
-    job = RuntimeJob("b", client, streams, "j1", "p", reactor=reactor, initial=JobStarted())
+    job = make_job("b", client, streams, "j1", "p", reactor=reactor, initial=JobStarted())
     with caplog.at_level(logging.DEBUG):
         job.stream_results(lambda *_: None)
         reactor.advance(3.0)

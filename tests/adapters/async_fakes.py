@@ -1,0 +1,408 @@
+"""asyncio in the world of `fakes`: its event loop has the fake clock, and runs a turn at a time.
+
+`FakeEventLoop` is asyncio's own, but for the time, and `FakeAsyncioReactor` the real
+`AsyncioReactor`, but for its threads and sockets. `BlockingFace` gives an `AsyncRuntimeJob` the
+blocking calls of `RuntimeJob`, so that one scenario runs against both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import queue
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextvars import Context
+from typing import Any, Self, TypeVar, cast
+
+import attrs
+import pytest
+from fakes import FakeChannel, FakeReactor, Listener, Task, job_maker
+
+from adapters.async_job import AsyncRuntimeJob
+from adapters.drivers.asyncio_reactor import AsyncioReactor
+from adapters.drivers.inbox import Gap
+from adapters.drivers.workers import WorkerPool
+from adapters.job import RuntimeJob
+from adapters.transport import StreamEndpoint
+from runtime_core.decoders import Decoder
+
+T = TypeVar("T")
+
+# ---- the event loop ----------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class LoopTimer:
+    """A timer of the event loop, for `FakeReactor.armed`."""
+
+    at: float
+    handle: asyncio.TimerHandle
+    fired: bool = False
+
+    @property
+    def armed(self) -> bool:
+        return not self.fired and not self.handle.cancelled()
+
+
+class FakeEventLoop(asyncio.SelectorEventLoop):
+    """asyncio's event loop in a fake world: its timers are there, and it waits for nothing."""
+
+    def __init__(self, world: FakeReactor) -> None:
+        self.world = world
+        self.is_busy = False
+        """Whether there is something to do in the next turn."""
+        self.complaints: list[dict[str, Any]] = []
+        """What its exception handler was told: a test that expects that takes it out."""
+        super().__init__()
+        self.set_exception_handler(lambda _, context: self.complaints.append(context))
+        self.reactor = FakeAsyncioReactor(self)
+
+    def time(self) -> float:
+        return self.world.now()
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        self.is_busy = True
+        return super().call_soon(callback, *args, context=context)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        self.is_busy = True
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = LoopTimer(when, handle)
+
+        def fire() -> None:
+            if timer.armed:
+                timer.fired = True
+                self.call_soon(callback, *args, context=context)
+
+        self.world.timers.append(timer)
+        self.world._at(when, fire)
+        return handle
+
+    def turn(self) -> None:
+        """Run what is ready, and nothing that only becomes ready by that."""
+        self.is_busy = False
+        super().call_soon(self.stop)
+        try:
+            self.run_forever()
+        except BaseException:
+            self.is_busy = True  # what comes after it, and the stop, are still to be run
+            raise
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run the world until a coroutine is done, as `asyncio.run` does.
+
+        Ctrl-C cancels it, and is raised when it has come to its end.
+        """
+        task = self.create_task(coroutine)
+        try:
+            self.world.run_until(task.done)
+        except BaseException:
+            task.cancel()
+            self.world.settle()
+            if task.done() and not task.cancelled():
+                task.exception()
+            raise
+        return task.result()
+
+    def end(self) -> None:
+        """Cancel what is left, as `asyncio.run` does, and close."""
+        for task in asyncio.all_tasks(self):
+            task.cancel()
+        self.world.settle()
+        assert not asyncio.all_tasks(self), "a task that does not let itself be cancelled"
+        self.close()
+
+
+class FakePool(WorkerPool):
+    """Has the fake world run what blocks."""
+
+    def __init__(self, world: FakeReactor) -> None:
+        self._world = world
+
+    def submit(self, task: Task) -> None:
+        self._world.run_request(task)
+
+    def abandon(self, task: Task) -> None:
+        self._world.abandon_request(task)
+
+
+class FakeAsyncioReactor(AsyncioReactor):
+    """The real one on a fake event loop, with threads and connections of the fake world."""
+
+    def __init__(self, loop: FakeEventLoop) -> None:
+        super().__init__()
+        self._world = loop.world
+        self._requests = FakePool(self._world)
+
+    def call_soon(self, task: Task) -> None:
+        self._world.call_soon(task)  # later, if it comes from a worker that takes its time
+
+    def jittered(self, delay: float) -> float:
+        return delay
+
+    def open_channel(
+        self, connection: int, endpoint: StreamEndpoint, listener: Listener
+    ) -> FakeChannel:
+        return self._world.open_channel(connection, endpoint, listener)
+
+
+# ---- plain functions that call coroutines ------------------------------------------------------
+
+
+class SideStep:
+    """Runs a plain function that may wait for coroutines, which the task that called it awaits.
+
+    The function is on a thread of its own, but never at the same time as the loop: either has to
+    wait for the other. With `hold` it says how long it takes, as a callback on a thread does.
+    """
+
+    current = threading.local()
+
+    def __init__(self, world: FakeReactor, function: Callable[[], object]) -> None:
+        self._world = world
+        self._function = function
+        self._held: float | None = 0.0
+        self._asked: queue.SimpleQueue[Coroutine[Any, Any, Any] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+        self._outcome: Callable[[], object] = _nothing
+
+    async def run(self) -> object:
+        """Call the function, and give what it returns."""
+        thread = threading.Thread(target=self._call, daemon=True)
+        thread.start()
+        while (coroutine := self._next()) is not None:
+            try:
+                answer = _giving(await coroutine)
+            except BaseException as error:  # a cancellation is the function's too
+                answer = _raising(error)
+            self._answers.put(answer)
+        thread.join()
+        if self._held:
+            await self._sleep(self._held)
+        return self._outcome()
+
+    def _next(self) -> Coroutine[Any, Any, Any] | None:
+        before, self._world._held = self._world._held, self._held
+        coroutine = self._asked.get()
+        self._held, self._world._held = self._world._held, before
+        return coroutine
+
+    async def _sleep(self, seconds: float) -> None:
+        over = asyncio.get_running_loop().create_future()
+        self._world._at(self._world.now() + seconds, lambda: over.done() or over.set_result(None))
+        await over
+
+    def _call(self) -> None:
+        SideStep.current.step = self
+        try:
+            self._outcome = _giving(self._function())
+        except BaseException as error:
+            self._outcome = _raising(error)
+        self._asked.put(None)
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Called by the function."""
+        self._asked.put(coroutine)
+        answer: Callable[[], T] = self._answers.get()
+        return answer()
+
+
+def slow(world: FakeReactor, function: Callable[..., object]) -> Callable[..., Awaitable[object]]:
+    """Make a coroutine function of a plain one that may block, and takes its time."""
+
+    async def called(*args: Any) -> object:
+        return await SideStep(world, lambda: function(*args)).run()
+
+    return called
+
+
+def _nothing() -> None:
+    """What nobody has given yet."""
+
+
+def _giving(value: T) -> Callable[[], T]:
+    return lambda: value
+
+
+def _raising(error: BaseException) -> Callable[[], Any]:
+    def throw() -> Any:
+        raise error
+
+    return throw
+
+
+# ---- a job -------------------------------------------------------------------------------------
+
+_CALLS = {
+    *("cancel", "close", "error_message", "in_final_state", "logs", "metrics", "queue_position"),
+    *("result", "status", "update_tags", "usage", "wait_for_final_state"),
+    *("cancel_result_streaming", "release_result"),
+}
+"""What is called, and then waited for if it has to be."""
+_PROPERTIES = {"creation_date", "document", "inputs", "reason", "reason_code", "tags"}
+"""What is awaited in asyncio, and a property of `RuntimeJob`."""
+
+
+class BlockingFace:
+    """An `AsyncRuntimeJob` with the blocking calls of `RuntimeJob`, which run the world."""
+
+    def __init__(self, loop: FakeEventLoop, job: AsyncRuntimeJob) -> None:
+        self._loop = loop
+        self._inner = job
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name in _PROPERTIES:
+            return self._wait_for(found())
+        if name not in _CALLS:
+            return found
+
+        async def called(*args: Any, **options: Any) -> Any:
+            returned = found(*args, **options)
+            return await returned if inspect.isawaitable(returned) else returned
+
+        return lambda *args, **options: self._wait_for(called(*args, **options))
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def stream_results(
+        self,
+        callback: Callable[[str, Any], object],
+        decoder: Decoder[Any] | None = None,
+        *,
+        on_gap: Callable[[str, Gap], object] | None = None,
+    ) -> None:
+        async def called() -> None:
+            told = None if on_gap is None else slow(self._loop.world, on_gap)
+            self._inner.stream_results(slow(self._loop.world, callback), decoder, on_gap=told)
+
+        self._wait_for(called())
+
+    def interim_results(self, decoder: Decoder[Any] | None = None) -> BlockingIterator:
+        async def called() -> Any:
+            return self._inner.interim_results(decoder)
+
+        return BlockingIterator(self._wait_for, self._wait_for(called()))
+
+    def follow_logs(self) -> Iterator[str]:
+        return BlockingIterator(self._wait_for, self._inner.follow_logs())
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        step: SideStep | None = getattr(SideStep.current, "step", None)
+        return self._loop.run(coroutine) if step is None else step.wait_for(coroutine)
+
+
+class BlockingIterator(Iterator[Any]):
+    """An asynchronous iterator as a plain one."""
+
+    def __init__(
+        self, wait_for: Callable[[Coroutine[Any, Any, Any]], Any], items: AsyncIterator[Any]
+    ) -> None:
+        self._wait_for = wait_for
+        self._items = items
+
+    def __next__(self) -> Any:
+        end = object()
+
+        async def called() -> Any:
+            return await anext(self._items, end)
+
+        item = self._wait_for(called())
+        if item is end:
+            raise StopIteration
+        return item
+
+    def close(self) -> None:
+        async def called() -> None:
+            cast("Any", self._items).close()
+
+        self._wait_for(called())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BlockingJobs:
+    """Makes `AsyncRuntimeJob`s with a blocking face, and ends their event loops."""
+
+    def __init__(self) -> None:
+        self._loops: list[FakeEventLoop] = []
+
+    def make(
+        self,
+        *args: Any,
+        reactor: FakeReactor,
+        user_callback: Callable[[str, Any], object] | None = None,
+        **options: Any,
+    ) -> RuntimeJob:
+        """Make a job in a fake world."""
+        loop = self._loop_of(reactor)
+        callback = None if user_callback is None else slow(reactor, user_callback)
+
+        async def made() -> AsyncRuntimeJob:
+            loop.reactor.bind()
+            return AsyncRuntimeJob(*args, reactor=loop.reactor, user_callback=callback, **options)
+
+        return cast("RuntimeJob", BlockingFace(loop, loop.run(made())))
+
+    def _loop_of(self, world: FakeReactor) -> FakeEventLoop:
+        if world.event_loop is None:
+            world.event_loop = FakeEventLoop(world)
+            self._loops.append(world.event_loop)
+        assert isinstance(world.event_loop, FakeEventLoop)
+        return world.event_loop
+
+    def end(self) -> None:
+        """End the event loops; none of them may have had anything to complain of."""
+        for loop in self._loops:
+            loop.end()
+        gc.collect(0)
+        assert [loop.complaints for loop in self._loops if loop.complaints] == []
+
+
+@pytest.fixture(autouse=True, params=["threads", "asyncio"])
+def each_driver(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have `fakes.make_job` make jobs for threads, and then for asyncio."""
+    if request.param == "threads":
+        yield
+        return
+    test = (
+        request.node.name.replace("[asyncio]", "").replace("asyncio-", "").replace("-asyncio", "")
+    )
+    if test in OTHERWISE_IN_ASYNCIO:
+        pytest.skip(OTHERWISE_IN_ASYNCIO[test])
+    jobs = BlockingJobs()
+    token = job_maker.set(jobs.make)
+    yield
+    job_maker.reset(token)
+    jobs.end()
+
+
+OTHERWISE_IN_ASYNCIO: dict[str, str] = {}
+"""The tests that are by nature about threads, and why; what asyncio does is in `test_async_job`."""
