@@ -94,7 +94,7 @@ class FakeReactor:
         self._requests: deque[Task] = deque()
         self._callbacks: deque[Task] = deque()
         self._others: deque[Task] = deque()
-        self._later: list[tuple[float, int, Task]] = []
+        self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._count = itertools.count()
         self._held: float | None = None
         self._callbacks_free_at = 0.0
@@ -232,7 +232,7 @@ class FakeReactor:
 
     # ---- the world -----------------------------------------------------------------------------
 
-    def _at(self, time: float, task: Task) -> None:
+    def _at(self, time: float, task: Callable[[], object]) -> None:
         if time < math.inf:
             heapq.heappush(self._later, (time, next(self._count), task))
 
