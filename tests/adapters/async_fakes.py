@@ -14,13 +14,14 @@ import queue
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from typing import Any, Self, TypeVar, TypeVarTuple, cast
 
 import attrs
 import pytest
-from fakes import FakeChannel, FakeReactor, Listener, Task, job_maker
+from fakes import FakeChannel, FakeReactor, Listener, Task, World, job_maker
 
 from adapters.async_job import AsyncRuntimeJob
 from adapters.drivers.asyncio_reactor import AsyncioReactor
@@ -150,7 +151,9 @@ class FakeAsyncioReactor(AsyncioReactor):
     def __init__(self, loop: FakeEventLoop) -> None:
         super().__init__()
         self._world = loop.world
-        self._requests = FakePool(self._world)
+
+    def _pool_of(self, running: asyncio.AbstractEventLoop) -> WorkerPool:
+        return FakePool(self._world)
 
     def call_soon(self, task: Task) -> None:
         self._world.call_soon(task)  # later, if it comes from a worker that takes its time
@@ -392,6 +395,16 @@ class BlockingJobs:
         assert not complaints, complaints
 
 
+@contextmanager
+def asyncio_jobs() -> Iterator[None]:
+    """Have `fakes.make_job` make jobs for asyncio."""
+    jobs = BlockingJobs()
+    token = job_maker.set(jobs.make)
+    yield
+    job_maker.reset(token)
+    jobs.end()
+
+
 @pytest.fixture(autouse=True, params=["threads", "asyncio"])
 def each_driver(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have `fakes.make_job` make jobs for threads, and then for asyncio."""
@@ -401,11 +414,19 @@ def each_driver(request: pytest.FixtureRequest) -> Iterator[None]:
     test = re.sub(r"\[asyncio\]|asyncio-|-asyncio", "", request.node.name)
     if test in OTHERWISE_IN_ASYNCIO:
         pytest.skip(OTHERWISE_IN_ASYNCIO[test])
-    jobs = BlockingJobs()
-    token = job_maker.set(jobs.make)
-    yield
-    job_maker.reset(token)
-    jobs.end()
+    with asyncio_jobs():
+        yield
+
+
+def loop_of(w: World) -> FakeEventLoop:
+    """The event loop of a world that was made for asyncio."""
+    assert isinstance(w.reactor.event_loop, FakeEventLoop)
+    return w.reactor.event_loop
+
+
+def job_of(w: World) -> AsyncRuntimeJob:
+    """Its job, without the blocking face."""
+    return cast("BlockingFace", w.job)._inner
 
 
 OTHERWISE_IN_ASYNCIO = {

@@ -6,11 +6,18 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self
+from contextvars import ContextVar
+from typing import Any, Self, TypeVar
 
 from adapters.drivers.inbox import Batch, End, Gap, Inbox, Item, Mark
+from adapters.drivers.interim_items import InterimItems, Nothing
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_calls: ContextVar[object | None] = ContextVar("calls", default=None)
+"""Within a call of a callback, and in the tasks that it starts: which call that is."""
 
 
 class AsyncCallbackSubscriber:
@@ -40,6 +47,7 @@ class AsyncCallbackSubscriber:
         self._complete = False
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
+        self._now: object | None = None
         self.error: BaseException | None = None
         """See `Subscriber`."""
         self.delivered = 0
@@ -47,8 +55,8 @@ class AsyncCallbackSubscriber:
 
     @property
     def is_current_thread(self) -> bool:
-        """See `Subscriber`."""
-        return self._task is not None and self._task is asyncio.current_task()
+        """See `Subscriber`. So are the tasks that the callback starts, as long as it waits."""
+        return self._now is not None and _calls.get() is self._now
 
     @property
     def is_waited_for(self) -> bool:
@@ -72,6 +80,7 @@ class AsyncCallbackSubscriber:
             self._pass_over()
         elif was_empty:
             self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._on_done)
 
     def drop(self) -> None:
         """See `Subscriber`."""
@@ -86,21 +95,27 @@ class AsyncCallbackSubscriber:
         """Handle all items, and let others run in between."""
         more = True
         while more:
+            # Before the first as well: a task that is begun eagerly is in the middle of a step.
+            await asyncio.sleep(0)
             item = self._inbox.peek()
             assert item is not None
             try:
                 await self._handle(item)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_cancelled():
+                    raise
+                # Of a CancelledError too, if it is the callback's own: of a task that it awaited.
                 logger.exception("the callback for interim results failed; no more are delivered")
                 self._end(error)
-            except BaseException as error:
-                # The loop is ended, or the task was cancelled: both want to go on from here.
-                self._end(error)
-                self._stopped = True
-                self._pass_over()
-                raise
             more = self._inbox.take()
-            await asyncio.sleep(0)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        """The loop is ended, or the task was cancelled: it does not come to what is left."""
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            self._stopped = True
+            self._end(error)
+            self._pass_over()
 
     def _pass_over(self) -> None:
         """Nothing is handled any more; who waits for that is not kept waiting."""
@@ -124,18 +139,29 @@ class AsyncCallbackSubscriber:
                     self.error = error
             case Gap():
                 if self._on_gap is not None and not self._dropped:
-                    await _awaited(self._on_gap(item))
+                    await self._call(self._on_gap, item)
             case Batch(messages):
                 for message in messages:
                     if self._dropped:
                         return
-                    await _awaited(self._receive(message))
+                    await self._call(self._receive, message)
                     self.delivered += 1
 
+    async def _call(self, function: Callable[[T], object], argument: T) -> None:
+        """Call what is the user's, and await what it returns, if that can be awaited."""
+        self._now = object()
+        _calls.set(self._now)
+        try:
+            returned = function(argument)
+            if inspect.isawaitable(returned):
+                await returned
+        finally:
+            self._now = None
 
-async def _awaited(returned: object) -> None:
-    if inspect.isawaitable(returned):
-        await returned
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class AsyncInterimResults(AsyncIterator[Any]):
@@ -151,15 +177,13 @@ class AsyncInterimResults(AsyncIterator[Any]):
         cancel: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
-        self._decode = decode
-        self._cancel = cancel
-        self._inbox = Inbox(on_change)
+        self._items = InterimItems(Inbox(on_change), decode, cancel)
         self._arrived = asyncio.Event()
-        self._batch: tuple[str, ...] = ()
-        self._next = 0
-        self._ended = False
-        self.error: BaseException | None = None
+
+    @property
+    def error(self) -> BaseException | None:
         """See `Subscriber`."""
+        return self._items.error
 
     @property
     def is_current_thread(self) -> bool:
@@ -179,25 +203,22 @@ class AsyncInterimResults(AsyncIterator[Any]):
     @property
     def is_full(self) -> bool:
         """See `Subscriber`."""
-        return self._inbox.is_full and not self._ended
+        return self._items.is_full
 
     def put(self, item: Item) -> None:
         """See `Subscriber`."""
-        if isinstance(item, Mark):
-            item.reached()  # nobody waits for who iterates
-            return
-        self._inbox.put(item)
+        self._items.put(item)
         self._arrived.set()
 
     def drop(self) -> None:
         """See `Subscriber`."""
-        self._ended = True
+        self._items.ended = True
         self._arrived.set()
 
     def after_fork(self, error: Exception) -> None:
-        """See `Subscriber`."""
-        self._ended = True
-        self.error = error
+        """See `Subscriber`: an event loop does not survive a fork."""
+        self._items.ended = True
+        self._items.error = error
 
     async def __anext__(self) -> Any:
         """Wait for the next interim result; nothing is lost if this is cancelled.
@@ -207,44 +228,17 @@ class AsyncInterimResults(AsyncIterator[Any]):
             DecodeError: if an interim result does not decode; nothing more follows then.
             ServiceError: if the stream cannot be had to its end.
         """
-        while not self._ended:
-            if self._next < len(self._batch):
-                message = self._batch[self._next]
-                self._next += 1
-                return self._decoded(message)
-            item = self._inbox.peek()
-            if item is None:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            self._inbox.take()
-            match item:
-                case Batch(messages):
-                    self._batch, self._next = messages, 0
-                case Gap():
-                    return item
-                case End(error):
-                    self._ended = True
-                    self.error = error
-                    if error is not None:
-                        raise error
-                case Mark():
-                    pass
-        raise StopAsyncIteration
-
-    def _decoded(self, message: str) -> Any:
-        try:
-            return self._decode(message)
-        except BaseException as error:
-            self.error = error
-            self.close()
-            raise
+        while (item := self._items.take()) is Nothing.YET:
+            self._arrived.clear()
+            await self._arrived.wait()
+        if item is Nothing.MORE:
+            raise StopAsyncIteration
+        return item
 
     def close(self) -> None:
-        """Let go of the stream; the job goes on."""
-        if not self._ended:
-            self._ended = True
-            self._cancel()
+        """Let go of the stream; the job goes on. Who waits for the next item gets the end."""
+        self._items.close()
+        self._arrived.set()
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from adapters.drivers.asyncio_loop import AsyncioLoop
-from adapters.drivers.budgets import Budgets
+from adapters.drivers.asyncio_share import LoopShare, share_of
 from adapters.drivers.channel import Channel, SocketChannel
 from adapters.drivers.loop import Task, TimerHandle
 from adapters.drivers.reactor import Forkable, jittered
 from adapters.drivers.status_budget import StatusBudget
-from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import UsageError
 from runtime_core.events import StreamEvent
@@ -34,9 +32,7 @@ class AsyncioReactor:
     """
 
     def __init__(self) -> None:
-        self._bound: tuple[asyncio.AbstractEventLoop, AsyncioLoop] | None = None
-        self._requests = WorkerPool("runtime-request", self._later)
-        self._budgets = Budgets(self)
+        self._bound: tuple[asyncio.AbstractEventLoop, AsyncioLoop, LoopShare] | None = None
         self._channels: set[SocketChannel] = set()
         self._drains: set[asyncio.Event] = set()
 
@@ -51,7 +47,7 @@ class AsyncioReactor:
         except RuntimeError:
             raise UsageError("This is for asyncio: call it in a running event loop.") from None
         if self._bound is None:
-            self._bound = running, AsyncioLoop(running)
+            self._bound = running, AsyncioLoop(running), share_of(running)
         elif self._bound[0] is not running:
             raise UsageError(
                 "This belongs to another event loop: make services and jobs anew in each."
@@ -62,6 +58,11 @@ class AsyncioReactor:
         """The event loop to which this belongs."""
         assert self._bound is not None, "whoever comes here has called bind"
         return self._bound[1]
+
+    @property
+    def _share(self) -> LoopShare:
+        assert self._bound is not None, "whoever comes here has called bind"
+        return self._bound[2]
 
     def now(self) -> float:
         """See `Reactor`."""
@@ -75,24 +76,21 @@ class AsyncioReactor:
         """See `Reactor`."""
         return self.loop.call_later(delay, task)
 
-    def _later(self, delay: float, task: Task) -> None:
-        self.call_soon(lambda: _drop(self.call_later(delay, task)))
-
     def jittered(self, delay: float) -> float:
         """See `Reactor`."""
         return jittered(delay)
 
     def run_request(self, task: Task) -> None:
         """See `Reactor`."""
-        self._requests.submit(task)
+        self._share.run_request(task)
 
     def abandon_request(self, task: Task) -> None:
         """See `Reactor`."""
-        self._requests.abandon(task)
+        self._share.abandon_request(task)
 
     def budget_of(self, service: object) -> StatusBudget:
         """See `Reactor`."""
-        return self._budgets.of(service)
+        return self._share.budgets.of(service)
 
     def open_channel(
         self,
@@ -101,7 +99,7 @@ class AsyncioReactor:
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
         """See `Reactor`."""
-        channel = SocketChannel(self.loop, self._requests, connection, endpoint, listener)
+        channel = SocketChannel(self.loop, self._share.workers, connection, endpoint, listener)
         self._channels.add(channel)
         channel.on_gone = partial(self._gone, channel)
         return channel
@@ -113,7 +111,8 @@ class AsyncioReactor:
 
     async def drain(self) -> None:
         """Wait until the connections that were told to close are gone; that takes 2 s at most."""
-        while any(channel.is_closing for channel in self._channels):
+        closing = {channel for channel in self._channels if channel.is_closing}
+        while closing & self._channels:
             moment = asyncio.Event()
             self._drains.add(moment)
             try:
@@ -130,33 +129,30 @@ class AsyncioReactor:
         Who is cancelled meanwhile does not wait for it; it goes on all the same.
         """
         self.bind()
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        # What it gives is taken out here: a future cannot hold a StopIteration.
+        outcome: asyncio.Future[Callable[[], Any]] = asyncio.get_running_loop().create_future()
 
         def perform() -> None:
             try:
                 value = function(*args, **kwargs)
             except BaseException as error:
-                self.call_soon(partial(_fail, outcome, error))
+                self.call_soon(partial(_fulfil, outcome, partial(_raise, error)))
             else:
-                self.call_soon(partial(_fulfil, outcome, value))
+                self.call_soon(partial(_fulfil, outcome, lambda: value))
 
-        self._requests.submit(perform)
+        self.run_request(perform)
         try:
-            return await outcome
+            give: Callable[[], T] = await outcome
         except asyncio.CancelledError:
-            self._requests.abandon(perform)
+            self.abandon_request(perform)
             raise
+        return give()
 
 
-def _drop(_: object) -> None:
-    """Take a value that nobody needs."""
+def _fulfil(outcome: asyncio.Future[Callable[[], Any]], give: Callable[[], Any]) -> None:
+    if not outcome.done():  # cancelled meanwhile
+        outcome.set_result(give)
 
 
-def _fulfil(outcome: asyncio.Future[T], value: T) -> None:
-    with suppress(asyncio.InvalidStateError):  # cancelled meanwhile
-        outcome.set_result(value)
-
-
-def _fail(outcome: asyncio.Future[T], error: BaseException) -> None:
-    with suppress(asyncio.InvalidStateError):
-        outcome.set_exception(error)
+def _raise(error: BaseException) -> Any:
+    raise error

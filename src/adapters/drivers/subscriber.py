@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from adapters.closing import Closing
 from adapters.drivers.inbox import Batch, End, Gap, Inbox, Item, Mark
+from adapters.drivers.interim_items import InterimItems, Nothing
 from adapters.drivers.reactor import ThreadReactor
 
 logger = logging.getLogger(__name__)
@@ -174,16 +175,14 @@ class InterimResults(Closing, Iterator[Any]):
         on_change: Callable[[], None],
     ) -> None:
         self._reactor = reactor
-        self._decode = decode
-        self._cancel = cancel
         self._on_change = on_change
-        self._inbox = Inbox(on_change)
+        self._items = InterimItems(Inbox(on_change), decode, cancel)
         self._arrived = threading.Event()
-        self._batch: tuple[str, ...] = ()
-        self._next = 0
-        self._ended = False
-        self.error: BaseException | None = None
+
+    @property
+    def error(self) -> BaseException | None:
         """See `Subscriber`."""
+        return self._items.error
 
     @property
     def is_current_thread(self) -> bool:
@@ -203,28 +202,24 @@ class InterimResults(Closing, Iterator[Any]):
     @property
     def is_full(self) -> bool:
         """See `Subscriber`."""
-        return self._inbox.is_full and not self._ended
+        return self._items.is_full
 
     def put(self, item: Item) -> None:
         """See `Subscriber`."""
-        if isinstance(item, Mark):
-            item.reached()  # who iterates is at no one's service: nobody waits for them
-            return
-        self._inbox.put(item)
+        self._items.put(item)
         self._arrived.set()
 
     def drop(self) -> None:
         """See `Subscriber`."""
-        self._ended = True
+        self._items.ended = True
         self._arrived.set()
 
     def after_fork(self, error: Exception) -> None:
         """See `Subscriber`."""
         # New ones: a thread that is not there any more may hold the locks of the old.
-        self._inbox = Inbox(self._on_change)
+        self._items.inbox = Inbox(self._on_change)
         self._arrived = threading.Event()
-        self._inbox.put(End(error))
-        self._arrived.set()
+        self.put(End(error))
 
     def __next__(self) -> Any:
         """Wait for the next interim result.
@@ -234,41 +229,13 @@ class InterimResults(Closing, Iterator[Any]):
             DecodeError: if an interim result does not decode; nothing more follows then.
             ServiceError: if the stream cannot be had to its end.
         """
-        while not self._ended:
-            if self._next < len(self._batch):
-                message = self._batch[self._next]
-                self._next += 1
-                return self._decoded(message)
-            item = self._inbox.peek()
-            if item is None:
-                self._reactor.wait(self._arrived, None)
-                self._arrived.clear()
-                continue
-            self._inbox.take()
-            match item:
-                case Batch(messages):
-                    self._batch, self._next = messages, 0
-                case Gap():
-                    return item
-                case End(error):
-                    self._ended = True
-                    self.error = error
-                    if error is not None:
-                        raise error
-                case Mark():
-                    pass
-        raise StopIteration
-
-    def _decoded(self, message: str) -> Any:
-        try:
-            return self._decode(message)
-        except BaseException as error:
-            self.error = error
-            self.close()
-            raise
+        while (item := self._items.take()) is Nothing.YET:
+            self._reactor.wait(self._arrived, None)
+            self._arrived.clear()
+        if item is Nothing.MORE:
+            raise StopIteration
+        return item
 
     def close(self) -> None:
         """Let go of the stream; the job goes on."""
-        if not self._ended:
-            self._ended = True
-            self._cancel()
+        self._items.close()
