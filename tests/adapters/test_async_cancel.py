@@ -13,6 +13,7 @@ from async_fakes import asyncio_jobs, job_of, loop_of
 from fakes import (
     BREAKS,
     CLOSES,
+    HANGS,
     OPENS,
     Answer,
     FakeStreams,
@@ -217,6 +218,16 @@ def test_our_timeout_inside_of_asyncio_s_and_the_other_way_round() -> None:
         loop_of(w).run(ours(3.0))
     assert not isinstance(caught.value, JobTimeoutError)
     assert w.traces == []
+
+
+def test_a_request_that_hangs_is_given_up_by_who_is_cancelled() -> None:
+    w = world(logs=HANGS)
+    task = loop_of(w).create_task(job_of(w).logs())
+    w.reactor.advance(1.0)
+    assert w.reactor.abandoned == []
+    task.cancel()
+    w.reactor.settle()
+    assert len(w.reactor.abandoned) == 1
 
 
 def test_a_cancelled_cancel_does_not_take_the_wish_back() -> None:

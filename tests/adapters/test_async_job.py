@@ -283,10 +283,11 @@ def test_result_inside_a_callback_does_not_wait_for_callbacks(
 def test_a_task_that_outlives_its_callback_waits_for_callbacks_again() -> None:
     done: list[str] = []
     tasks: list[asyncio.Task[None]] = []
-    w = streamed((OPENS, says("1"), 0.5, says("2"), 3.0, CLOSES), LAST, ends=2.0)
+    w = streamed((OPENS, says("1"), 1.5, says("2"), 3.0, CLOSES), LAST, ends=0.5)
 
     async def later() -> None:
         await asyncio.sleep(1.0)
+        assert await job_of(w).status() is JobState.DONE
         await job_of(w).result()
         done.append("result")
 

@@ -45,7 +45,6 @@ class AsyncCallbackSubscriber:
         self._cancel = cancel
         self._dropped = False
         self._complete = False
-        self._stopped = False
         self._task: asyncio.Task[None] | None = None
         self._now: object | None = None
         self.error: BaseException | None = None
@@ -75,10 +74,7 @@ class AsyncCallbackSubscriber:
 
     def put(self, item: Item) -> None:
         """See `Subscriber`."""
-        was_empty = self._inbox.put(item)
-        if self._stopped:
-            self._pass_over()
-        elif was_empty:
+        if self._inbox.put(item):
             self._task = asyncio.get_running_loop().create_task(self._run())
             self._task.add_done_callback(self._on_done)
 
@@ -113,7 +109,6 @@ class AsyncCallbackSubscriber:
         """The loop is ended, or the task was cancelled: it does not come to what is left."""
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
-            self._stopped = True
             self._end(error)
             self._pass_over()
 
@@ -238,7 +233,6 @@ class AsyncInterimResults(AsyncIterator[Any]):
     def close(self) -> None:
         """Let go of the stream; the job goes on. Who waits for the next item gets the end."""
         self._items.close()
-        self._arrived.set()
 
     async def __aenter__(self) -> Self:
         return self
