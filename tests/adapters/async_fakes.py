@@ -25,8 +25,9 @@ from fakes import FakeChannel, FakeReactor, Listener, Task, World, job_maker
 
 from adapters.async_job import AsyncRuntimeJob
 from adapters.drivers.asyncio_reactor import AsyncioReactor
+from adapters.drivers.budgets import Budgets
 from adapters.drivers.inbox import Gap
-from adapters.drivers.workers import WorkerPool
+from adapters.drivers.status_budget import StatusBudget
 from adapters.job import RuntimeJob
 from adapters.transport import StreamEndpoint
 from runtime_core.decoders import Decoder
@@ -132,34 +133,28 @@ class FakeEventLoop(asyncio.SelectorEventLoop):
         self.close()
 
 
-class FakePool(WorkerPool):
-    """Has the fake world run what blocks."""
-
-    def __init__(self, world: FakeReactor) -> None:
-        self._world = world
-
-    def submit(self, task: Task) -> None:
-        self._world.run_request(task)
-
-    def abandon(self, task: Task) -> None:
-        self._world.abandon_request(task)
-
-
 class FakeAsyncioReactor(AsyncioReactor):
     """The real one on a fake event loop, with threads and connections of the fake world."""
 
     def __init__(self, loop: FakeEventLoop) -> None:
         super().__init__()
         self._world = loop.world
-
-    def _pool_of(self, running: asyncio.AbstractEventLoop) -> WorkerPool:
-        return FakePool(self._world)
+        self._budgets = Budgets(self)
 
     def call_soon(self, task: Task) -> None:
         self._world.call_soon(task)  # later, if it comes from a worker that takes its time
 
+    def run_request(self, task: Task) -> None:
+        self._world.run_request(task)
+
+    def abandon_request(self, task: Task) -> None:
+        self._world.abandon_request(task)
+
     def jittered(self, delay: float) -> float:
         return delay
+
+    def budget_of(self, service: object) -> StatusBudget:
+        return self._budgets.of(service)
 
     def open_channel(
         self, connection: int, endpoint: StreamEndpoint, listener: Listener

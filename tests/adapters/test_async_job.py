@@ -20,7 +20,8 @@ from async_fakes import asyncio_jobs, job_of, loop_of
 from fakes import BREAKS, CLOSES, OPENS, FakeStreams, Script, World, over_time, says, world
 
 from adapters.async_job import _LARGE, AsyncRuntimeJob
-from adapters.drivers.asyncio_reactor import AsyncioReactor, pool_of
+from adapters.drivers.asyncio_reactor import AsyncioReactor
+from adapters.drivers.asyncio_share import share_of
 from adapters.drivers.inbox import Gap
 from runtime_core.errors import RuntimeInvalidStateError, UsageError
 from runtime_core.events import JobStarted
@@ -491,19 +492,35 @@ def test_a_loop_may_be_closed_while_a_request_hangs(caplog: pytest.LogCaptureFix
 
 
 def test_jobs_that_are_made_by_hand_share_a_few_threads() -> None:
-    client = Client()
+    clients = [Client() for _ in range(100)]
 
     async def many() -> None:
-        await asyncio.gather(*(plain_job(client).status() for _ in range(100)))
+        await asyncio.gather(*(plain_job(client).status() for client in clients))
 
     asyncio.run(many())
-    assert 1 <= len(client.threads) <= 2
+    assert 1 <= len(set[str]().union(*(client.threads for client in clients))) <= 2
 
 
-def test_a_loop_that_is_gone_takes_its_threads_pool_along() -> None:
+def test_jobs_that_are_made_by_hand_share_the_budget_of_their_service() -> None:
+    client = Client()
+
+    async def budget() -> object:
+        reactor = AsyncioReactor()
+        reactor.bind()
+        return reactor.budget_of(client)
+
+    async def two() -> tuple[object, object]:
+        return await budget(), await budget()
+
+    first, second = asyncio.run(two())
+    assert first is second
+    assert asyncio.run(budget()) is not first
+
+
+def test_a_loop_that_is_gone_takes_along_what_its_jobs_shared() -> None:
     async def used() -> weakref.ref[asyncio.AbstractEventLoop]:
         await AsyncioReactor().call(int)
-        assert pool_of(asyncio.get_running_loop()) is pool_of(asyncio.get_running_loop())
+        assert share_of(asyncio.get_running_loop()) is share_of(asyncio.get_running_loop())
         return weakref.ref(asyncio.get_running_loop())
 
     loop = asyncio.run(used())

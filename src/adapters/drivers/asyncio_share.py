@@ -1,7 +1,7 @@
 """What all that is on one event loop of asyncio shares: threads for requests, budgets of services.
 
-So jobs that are made by hand, each with a reactor of its own, have no threads each of their own, and
-do not ask a service more often than it allows.
+So jobs that are made by hand, each with a reactor of its own, do not have threads of their own, and
+together ask a service no more often than it allows.
 """
 
 from __future__ import annotations
