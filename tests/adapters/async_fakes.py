@@ -1,36 +1,34 @@
 """asyncio in the world of `fakes`: its event loop has the fake clock, and runs a turn at a time.
 
 `FakeEventLoop` is asyncio's own, but for the time, and `FakeAsyncioReactor` the real
-`AsyncioReactor`, but for its threads and sockets. `BlockingFace` gives an `AsyncRuntimeJob` the
-blocking calls of `RuntimeJob`, so that one scenario runs against both.
+`AsyncioReactor`, but for its threads and sockets. With `BlockingFace` in front of an
+`AsyncRuntimeJob` one scenario runs against both kinds of jobs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import queue
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
-from typing import Any, Self, TypeVar, TypeVarTuple, cast
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 import attrs
 import pytest
-from fakes import FakeChannel, FakeReactor, Listener, Task, World, job_maker
+from blocking_face import BlockingFace, blocking_job, job_maker
+from fakes import FakeChannel, FakeReactor, Listener, Task, World
 
 from adapters.async_job import AsyncRuntimeJob
 from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.budgets import Budgets
-from adapters.drivers.inbox import Gap
 from adapters.drivers.status_budget import StatusBudget
 from adapters.job import RuntimeJob
 from adapters.transport import StreamEndpoint
-from runtime_core.decoders import Decoder
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -123,6 +121,19 @@ class FakeEventLoop(asyncio.SelectorEventLoop):
                 task.exception()
             raise
         return task.result()
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine: from inside a callback, in the task that called that."""
+        step: SideStep | None = getattr(SideStep.current, "step", None)
+        return self.run(coroutine) if step is None else step.wait_for(coroutine)
+
+    def slow(self, function: Callable[..., object]) -> Callable[..., Awaitable[object]]:
+        """Make a coroutine function of a plain one that may block, and takes its time."""
+
+        async def called(*args: Any) -> object:
+            return await SideStep(self.world, lambda: function(*args)).run()
+
+        return called
 
     def end(self) -> None:
         """Cancel what is left, as `asyncio.run` does, and close."""
@@ -225,15 +236,6 @@ class SideStep:
         return answer()
 
 
-def slow(world: FakeReactor, function: Callable[..., object]) -> Callable[..., Awaitable[object]]:
-    """Make a coroutine function of a plain one that may block, and takes its time."""
-
-    async def called(*args: Any) -> object:
-        return await SideStep(world, lambda: function(*args)).run()
-
-    return called
-
-
 def _nothing() -> None:
     """What nobody has given yet."""
 
@@ -251,104 +253,6 @@ def _raising(error: BaseException) -> Callable[[], Any]:
 
 # ---- a job -------------------------------------------------------------------------------------
 
-_CALLS = {
-    *("cancel", "close", "error_message", "in_final_state", "logs", "metrics", "queue_position"),
-    *("result", "status", "update_tags", "usage", "wait_for_final_state"),
-    *("cancel_result_streaming", "release_result"),
-}
-"""What is called, and then waited for if it has to be."""
-_PROPERTIES = {"creation_date", "document", "inputs", "reason", "reason_code", "tags"}
-"""What is awaited in asyncio, and a property of `RuntimeJob`."""
-
-
-class BlockingFace:
-    """An `AsyncRuntimeJob` with the blocking calls of `RuntimeJob`, which run the world."""
-
-    def __init__(self, loop: FakeEventLoop, job: AsyncRuntimeJob) -> None:
-        self._loop = loop
-        self._inner = job
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name in _PROPERTIES:
-            return self._wait_for(found())
-        if name not in _CALLS:
-            return found
-
-        async def called(*args: Any, **options: Any) -> Any:
-            returned = found(*args, **options)
-            return await returned if inspect.isawaitable(returned) else returned
-
-        return lambda *args, **options: self._wait_for(called(*args, **options))
-
-    def __repr__(self) -> str:
-        return repr(self._inner)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def stream_results(
-        self,
-        callback: Callable[[str, Any], object],
-        decoder: Decoder[Any] | None = None,
-        *,
-        on_gap: Callable[[str, Gap], object] | None = None,
-    ) -> None:
-        async def called() -> None:
-            told = None if on_gap is None else slow(self._loop.world, on_gap)
-            self._inner.stream_results(slow(self._loop.world, callback), decoder, on_gap=told)
-
-        self._wait_for(called())
-
-    def interim_results(self, decoder: Decoder[Any] | None = None) -> BlockingIterator:
-        async def called() -> Any:
-            return self._inner.interim_results(decoder)
-
-        return BlockingIterator(self._wait_for, self._wait_for(called()))
-
-    def follow_logs(self) -> Iterator[str]:
-        return BlockingIterator(self._wait_for, self._inner.follow_logs())
-
-    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        step: SideStep | None = getattr(SideStep.current, "step", None)
-        return self._loop.run(coroutine) if step is None else step.wait_for(coroutine)
-
-
-class BlockingIterator(Iterator[Any]):
-    """An asynchronous iterator as a plain one."""
-
-    def __init__(
-        self, wait_for: Callable[[Coroutine[Any, Any, Any]], Any], items: AsyncIterator[Any]
-    ) -> None:
-        self._wait_for = wait_for
-        self._items = items
-
-    def __next__(self) -> Any:
-        end = object()
-
-        async def called() -> Any:
-            return await anext(self._items, end)
-
-        item = self._wait_for(called())
-        if item is end:
-            raise StopIteration
-        return item
-
-    def close(self) -> None:
-        async def called() -> None:
-            cast("Any", self._items).close()
-
-        self._wait_for(called())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class BlockingJobs:
     """Makes `AsyncRuntimeJob`s with a blocking face, and ends their event loops."""
@@ -356,28 +260,16 @@ class BlockingJobs:
     def __init__(self) -> None:
         self._loops: list[FakeEventLoop] = []
 
-    def make(
-        self,
-        *args: Any,
-        reactor: FakeReactor,
-        user_callback: Callable[[str, Any], object] | None = None,
-        **options: Any,
-    ) -> RuntimeJob:
+    def make(self, *args: Any, reactor: FakeReactor, **options: Any) -> RuntimeJob:
         """Make a job in a fake world."""
         loop = self._loop_of(reactor)
-        callback = None if user_callback is None else slow(reactor, user_callback)
-
-        async def made() -> AsyncRuntimeJob:
-            loop.reactor.bind()
-            job_options: Any = {**options, "reactor": loop.reactor, "user_callback": callback}
-            return AsyncRuntimeJob(*args, **job_options)
-
-        return cast("RuntimeJob", BlockingFace(loop, loop.run(made())))
+        return blocking_job(loop, *args, reactor=loop.reactor, **options)
 
     def _loop_of(self, world: FakeReactor) -> FakeEventLoop:
         if world.event_loop is None:
             world.event_loop = FakeEventLoop(world)
             self._loops.append(world.event_loop)
+            world.event_loop.run(_bind(world.event_loop.reactor))
         assert isinstance(world.event_loop, FakeEventLoop)
         return world.event_loop
 
@@ -388,6 +280,10 @@ class BlockingJobs:
         gc.collect(0)
         complaints = [complaint for loop in self._loops for complaint in loop.complaints]
         assert not complaints, complaints
+
+
+async def _bind(reactor: AsyncioReactor) -> None:
+    reactor.bind()
 
 
 @contextmanager
@@ -421,7 +317,7 @@ def loop_of(w: World) -> FakeEventLoop:
 
 def job_of(w: World) -> AsyncRuntimeJob:
     """Its job, without the blocking face."""
-    return cast("BlockingFace", w.job)._inner
+    return cast("BlockingFace", w.job).inner
 
 
 OTHERWISE_IN_ASYNCIO = {

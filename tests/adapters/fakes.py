@@ -15,11 +15,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias
 
 import attrs
 import pytest
+from blocking_face import make_job
 
 from adapters.drivers.budgets import Budgets
 from adapters.drivers.reactor import Forkable
@@ -549,15 +549,6 @@ def failure(
 
 
 # ---- a job in all this -------------------------------------------------------------------------
-
-
-job_maker: ContextVar[Callable[..., RuntimeJob]] = ContextVar("job_maker", default=RuntimeJob)
-"""Makes jobs for threads, unless a test is run with another driver, see `async_fakes`."""
-
-
-def make_job(*args: Any, **options: Any) -> RuntimeJob:
-    """Make a job for the driver that the test is run with."""
-    return job_maker.get()(*args, **options)
 
 
 @attrs.define(eq=False)

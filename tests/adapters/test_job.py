@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from async_fakes import each_driver  # noqa: F401 - its fixture
+from blocking_face import make_job
 from fakes import (
     CLOSES,
     HANGS,
@@ -21,7 +22,6 @@ from fakes import (
     Late,
     World,
     failure,
-    make_job,
     over_time,
     says,
     world,

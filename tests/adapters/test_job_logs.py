@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import pytest
 from async_fakes import each_driver  # noqa: F401 - its fixture
-from fakes import FakeClient, FakeReactor, failure, make_job, over_time, world
+from blocking_face import make_job
+from fakes import FakeClient, FakeReactor, failure, over_time, world
 
 from adapters.job_logs import LogPart
 from runtime_core.errors import TransportError, UsageError

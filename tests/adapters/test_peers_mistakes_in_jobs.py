@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from async_fakes import each_driver  # noqa: F401 - its fixture
+from blocking_face import make_job
 from fakes import (
     BREAKS,
     CLOSES,
@@ -23,7 +24,6 @@ from fakes import (
     Opens,
     Script,
     failure,
-    make_job,
     over_time,
     says,
     world,
