@@ -1,0 +1,238 @@
+"""A network without sockets: real `SocketChannel`s over connections whose bytes the test controls.
+
+A `FakeSocket` has what the channel uses of a socket. What its peer has written is read in the pieces
+in which it was written; a readiness is told by the loop as a selector does: as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import Any, TypeAlias, cast
+
+import pytest
+from fakes import FakeReactor, FakeTimer, Task
+
+from adapters.drivers import channel
+from adapters.drivers.channel import Channel, SocketChannel
+from adapters.drivers.loop import Ready
+from adapters.drivers.workers import WorkerPool
+from adapters.transport import StreamEndpoint
+from runtime_core.events import StreamEvent
+
+Peer: TypeAlias = Callable[["FakeSocket", bytes], None]
+"""Is called with what the client writes, and on the connection with nothing."""
+
+
+class FakeSocket:
+    """The client's end of a connection, and for the peer a handle on it."""
+
+    def __init__(self, network: NetworkReactor) -> None:
+        self.number = len(network.sockets) + 1
+        self.is_closed = False
+        self.opened_at = network.time
+        self.closed_at: float | None = None
+        self.refusal = 0
+        """The error number of connecting."""
+        self._network = network
+        self._peer: Peer | None = None
+        self._unread: deque[bytes] = deque()
+        self._end: OSError | None = None
+        self._ended = False
+        self._write_error: OSError | None = None
+        self._mask = 0
+        self._ready: Ready = _ignore
+        self._told = False
+
+    # ---- the peer's ----------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Let the client read this, in one piece."""
+        assert data
+        if not (self._ended or self.is_closed):
+            self._unread.append(data)
+            self.tell()
+
+    def end(self, error: OSError | None = None) -> None:
+        """Let the client find the end, or the error, after what it has still to read."""
+        self._ended, self._end = True, error
+        self.tell()
+
+    def refuse_writes(self, error: OSError) -> None:
+        """Fail what the client writes from now on."""
+        self._write_error = error
+
+    # ---- the loop's ----------------------------------------------------------------------------
+
+    def watch(self, mask: int, ready: Ready) -> None:
+        self._mask, self._ready = mask, ready
+        self.tell()
+
+    def tell(self) -> None:
+        """Have the loop call the client, if there is something to call it for."""
+        if not self._told and self._events():
+            self._told = True
+            self._network.call_on_loop(self._call)
+
+    def _call(self) -> None:
+        self._told = False
+        events = self._events()
+        if events:
+            self._ready(events)
+            self.tell()
+
+    def _events(self) -> int:
+        if self.is_closed:
+            return 0
+        readable = EVENT_READ if self._unread or self._ended else 0
+        return (readable | EVENT_WRITE) & self._mask
+
+    # ---- the client's --------------------------------------------------------------------------
+
+    def setblocking(self, flag: bool) -> None:
+        assert not flag
+
+    def setsockopt(self, *_: int) -> None: ...
+
+    def connect_ex(self, address: object) -> int:
+        self._peer = self._network.accept
+        return errno.EINPROGRESS
+
+    def getsockopt(self, *_: int) -> int:
+        if not self.refusal and self._peer is not None:
+            self._peer(self, b"")
+        return self.refusal
+
+    def recv(self, size: int) -> bytes:
+        assert not self.is_closed
+        if self._unread:
+            data = self._unread.popleft()
+            if len(data) > size:
+                self._unread.appendleft(data[size:])
+            return data[:size]
+        if not self._ended:
+            raise BlockingIOError
+        if self._end is not None:
+            raise self._end
+        return b""
+
+    def send(self, data: bytes | bytearray) -> int:
+        assert not self.is_closed
+        if self._write_error is not None:
+            raise self._write_error
+        if self._peer is not None:
+            self._peer(self, bytes(data))
+        return len(data)
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self.closed_at = self._network.time
+            self._unread.clear()
+
+    def fileno(self) -> int:
+        return -1 if self.is_closed else self.number
+
+
+def _ignore(_: int) -> None: ...
+
+
+class NetworkLoop:
+    """The `Loop` of a `NetworkReactor`."""
+
+    def __init__(self, reactor: NetworkReactor) -> None:
+        self._reactor = reactor
+
+    def now(self) -> float:
+        return self._reactor.now()
+
+    def call_soon(self, task: Task) -> None:
+        self._reactor.call_soon(task)
+
+    def call_later(self, delay: float, task: Task) -> FakeTimer:
+        return self._reactor.call_later(delay, task)
+
+    def watch(self, sock: socket.socket, mask: int, ready: Ready) -> None:
+        assert isinstance(sock, FakeSocket)
+        sock.watch(mask, ready)
+
+
+class NetworkWorkers:
+    """The `WorkerPool` that looks names up."""
+
+    def __init__(self, reactor: NetworkReactor) -> None:
+        self._reactor = reactor
+
+    def submit(self, task: Task) -> None:
+        self._reactor.run_request(task)
+
+
+class NetworkReactor(FakeReactor):
+    """A `FakeReactor` whose connections are real channels; `accept` is the peer of all of them."""
+
+    def __init__(self, accept: Peer) -> None:
+        super().__init__()
+        self.accept = accept
+        self.sockets: list[FakeSocket] = []
+        """Every connection, the newest last."""
+        self.live: list[SocketChannel] = []
+        """Every channel."""
+        self._loop = NetworkLoop(self)
+        PLUG.network = self
+
+    @property
+    def time(self) -> float:
+        """The time since the beginning, without what the arithmetic of floats adds to it."""
+        return round(self.elapsed, 6)
+
+    @property
+    def open_sockets(self) -> list[FakeSocket]:
+        return [sock for sock in self.sockets if not sock.is_closed]
+
+    def call_on_loop(self, task: Task) -> None:
+        self._tasks.append(task)
+
+    def open_channel(  # type: ignore[override]
+        self,
+        connection: int,
+        endpoint: StreamEndpoint,
+        listener: Callable[[Sequence[StreamEvent]], None],
+    ) -> Channel:
+        workers = cast(WorkerPool, NetworkWorkers(self))
+        made = SocketChannel(self._loop, workers, connection, endpoint, listener)
+        self.live.append(made)
+        return made
+
+    def connect(self) -> FakeSocket:
+        made = FakeSocket(self)
+        self.sockets.append(made)
+        return made
+
+
+class SocketModule:
+    """Stands for the module `socket` in the channel's."""
+
+    SOCK_STREAM = socket.SOCK_STREAM
+    IPPROTO_TCP = socket.IPPROTO_TCP
+    TCP_NODELAY = socket.TCP_NODELAY
+    SOL_SOCKET = socket.SOL_SOCKET
+    SO_ERROR = socket.SO_ERROR
+    network: NetworkReactor
+
+    def socket(self, *_: int) -> FakeSocket:
+        return self.network.connect()
+
+    def getaddrinfo(self, host: str, port: int, **_: int) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
+
+
+PLUG = SocketModule()
+"""Leads to the network that was made last."""
+
+
+def plug_in(patch: pytest.MonkeyPatch) -> None:
+    """Let channels connect to the fake network instead of the world."""
+    patch.setattr(channel, "socket", PLUG)

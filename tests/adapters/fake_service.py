@@ -1,0 +1,419 @@
+"""A service that holds what a job published, and streams it in bytes, with faults at chosen ones."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, TypeAlias
+
+import attrs
+import websocket_bytes
+from fake_network import FakeSocket, NetworkReactor
+from fakes import FakeClient, World
+from websocket_bytes import accepted, close_frame, frame
+
+from adapters.drivers.inbox import Gap
+from adapters.job import RuntimeJob
+from adapters.websocket.client import RuntimeWebsocketClient
+from runtime_core.events import JobStarted
+from runtime_core.traits import Resume
+
+PING, PONG, CLOSE = 9, 10, 8
+HEAD_END = b"\r\n\r\n"
+ACKNOWLEDGEMENT = websocket_bytes.text("ok")
+
+
+# ---- what is streamed --------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Said:
+    """What a service sends at a time: a message with its frames, or, without text, only frames."""
+
+    at: float
+    frames: bytes
+    text: str | None = None
+
+
+def says(at: float, text: str) -> Said:
+    return Said(at, websocket_bytes.text(text), text)
+
+
+def says_in_parts(at: float, *parts: bytes, between: bytes = b"") -> Said:
+    """A message in so many fragments, with other frames between them."""
+    frames = [
+        frame(0 if number else 1, part, fin=number == len(parts) - 1)
+        for number, part in enumerate(parts)
+    ]
+    return Said(at, between.join(frames), b"".join(parts).decode())
+
+
+def pings(at: float, payload: bytes = b"") -> Said:
+    return Said(at, frame(PING, payload))
+
+
+# ---- what goes wrong ---------------------------------------------------------------------------
+
+
+class Kind(Enum):
+    """What becomes of a connection after so many bytes of the service."""
+
+    RESET = "reset"
+    HALF_CLOSE = "half-close"
+    STALL = "stall"
+    GARBAGE = "garbage"
+    BROKEN_PIPE = "broken pipe"
+    """Nothing can be written any more; all that the service says can still be read."""
+    PAUSE = "pause"
+    """What follows comes a little later, and in a read of its own."""
+    BYTEWISE = "bytewise"
+    """Every further byte in a read of its own."""
+
+
+@attrs.frozen
+class Fault:
+    """What happens to a connection."""
+
+    kind: Kind
+    at: int = 0
+    """After how many bytes."""
+
+
+GARBAGE = b"\xff" * 40
+"""Nowhere in a stream of frames with text is this right; the end of a header it is not, either."""
+PAUSE = 0.01
+
+Faults: TypeAlias = Callable[[int], Fault | None]
+"""The fault of each connection, by its number."""
+
+
+def first(fault: Fault) -> Faults:
+    return lambda number: fault if number == 1 else None
+
+
+# ---- the service -------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class StreamService:
+    """The service of one job. Make a world with it by `streamed_world`."""
+
+    said: tuple[Said, ...]
+    ends: float
+    """When the job ends, and its stream is closed."""
+    resume: Resume = Resume.OFFSET
+    result: str | None = None
+    """The final result, if it is streamed as the last message."""
+    faults: Faults = lambda _: None
+    answer: Callable[[Connection], bytes] | None = None
+    """The bytes with which a handshake is refused; by default it is accepted."""
+    close: bytes | None = close_frame(1000)
+    """The close frame at the end; None for none."""
+    connections: list[Connection] = attrs.field(factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """The interim results."""
+        return [each.text for each in self.said if each.text is not None]
+
+    @property
+    def arrived(self) -> list[str]:
+        """All messages that came whole through any connection, the result among them."""
+        return [text for each in self.connections for text in each.arrived]
+
+    def accept(self, sock: FakeSocket, data: bytes) -> None:
+        """Be the peer of a connection of the network."""
+        if len(self.connections) < sock.number:
+            fault = self.faults(sock.number)
+            network = sock._network
+            self.connections.append(Connection(self, sock, network, fault))
+        self.connections[sock.number - 1].receive(data)
+
+
+@attrs.define(eq=False)
+class Connection:
+    """The service's end of a connection."""
+
+    service: StreamService
+    sock: FakeSocket
+    network: NetworkReactor
+    fault: Fault | None
+    after: int = 0
+    """What the client asked to skip."""
+    opened: bool = False
+    written: int = 0
+    """How many bytes were sent, those that a fault swallowed included."""
+    marks: list[tuple[int, str]] = attrs.field(factory=list)
+    """Where each message ends."""
+    pings: list[float] = attrs.field(factory=list)
+    """When the client pinged."""
+    pongs: list[bytes] = attrs.field(factory=list)
+    """What the client answered to pings."""
+    close_code: int | None = None
+    """With what the client closed."""
+    closed: bool = False
+    is_deaf: bool = False
+    """Whether what the client sends does not arrive."""
+    inbox: bytearray = attrs.field(factory=bytearray)
+    _sent_close: bool = False
+
+    @property
+    def arrived(self) -> list[str]:
+        """The messages that the client could read to their end."""
+        lossy = self.fault is not None and self.fault.kind not in _HARMLESS
+        limit = self.fault.at if lossy and self.fault is not None else self.written
+        return [text for end, text in self.marks if end <= limit]
+
+    # ---- what the client says ------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        if self.is_deaf:
+            return
+        self.inbox += data
+        if not self.opened:
+            head, found, rest = self.inbox.partition(HEAD_END)
+            if not found:
+                return
+            self.inbox = rest
+            self.opened = True
+            self._answer(bytes(head + found))
+        while (taken := _cut(self.inbox)) is not None:
+            opcode, payload, size = taken
+            del self.inbox[:size]
+            self._take(opcode, payload)
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        match opcode:
+            case 9:
+                self.pings.append(self.network.time)
+                self.send(frame(PONG, payload))
+            case 10:
+                self.pongs.append(payload)
+            case 8:
+                self.close_code = int.from_bytes(payload[:2], "big") if payload else 1005
+                if not self._sent_close:
+                    self.send_close(frame(CLOSE, payload))
+                self.end()
+
+    def _answer(self, request: bytes) -> None:
+        found = re.match(rb"GET \S+?(?:\?after=(\d+))? HTTP/1.1\r\n", request)
+        assert found is not None
+        self.after = int(found[1] or 0)
+        if self.service.answer is not None:
+            self.send(self.service.answer(self))
+            return
+        self._play(accepted(request) + ACKNOWLEDGEMENT)
+
+    def _play(self, opening: bytes) -> None:
+        """Send what was published already at once, and the rest at its time."""
+        now = self.network.time
+        texts = 0
+        first_read: list[Said] = [Said(0.0, opening)]
+        for said in self.service.said:
+            texts += said.text is not None
+            skipped = said.text is not None and texts <= self._first
+            if said.at > now:
+                self._later(said.at, lambda said=said: self.say(said))  # type: ignore[misc]
+            elif said.text is None or not (skipped or self.service.resume is Resume.LIVE):
+                first_read.append(said)
+            elif not skipped and self.service.resume is Resume.LIVE and said.at == now == 0.0:
+                first_read.append(said)
+        if self.service.ends <= now:
+            first_read += self._last_words()
+        elif self.service.ends < float("inf"):
+            self._later(self.service.ends, lambda: self.say(*self._last_words()))
+        self.say(*first_read)
+
+    @property
+    def _first(self) -> int:
+        return self.after if self.service.resume is Resume.OFFSET else 0
+
+    def _last_words(self) -> list[Said]:
+        words = []
+        result, close = self.service.result, self.service.close
+        if result is not None and self._first <= len(self.service.texts):
+            words.append(Said(0.0, websocket_bytes.text(result), result))
+        if close is not None:
+            words.append(Said(0.0, close))
+        return words
+
+    def _later(self, at: float, task: Callable[[], None]) -> None:
+        self.network.at(at - self.network.time, task)
+
+    # ---- what the service says -----------------------------------------------------------------
+
+    def say(self, *said: Said) -> None:
+        """Send all this in one piece."""
+        data = b""
+        for each in said:
+            data += each.frames
+            if each.text is not None:
+                self.marks.append((self.written + len(data), each.text))
+            self._sent_close = self._sent_close or each.frames[:1] == b"\x88"
+        if data:
+            self.send(data)
+
+    def send_close(self, data: bytes) -> None:
+        self._sent_close = True
+        self.send(data)
+
+    def send(self, data: bytes) -> None:
+        """Send this, as far as the fault lets it through."""
+        before, self.written = self.written, self.written + len(data)
+        if self.sock.is_closed:
+            return
+        if self.fault is None or self.written <= self.fault.at:
+            self.sock.feed(data)
+            if self.fault is not None and self.written == self.fault.at:
+                self._fail(self.fault.kind, b"")
+            return
+        cut = max(0, self.fault.at - before)
+        if cut or self.fault.at == before == 0:
+            if data[:cut]:
+                self.sock.feed(data[:cut])
+            self._fail(self.fault.kind, data[cut:])
+        else:
+            self._fail(self.fault.kind, data)
+
+    def _fail(self, kind: Kind, rest: bytes) -> None:
+        match kind:
+            case Kind.RESET:
+                self.is_deaf = True
+                self.sock.refuse_writes(ConnectionResetError(errno.ECONNRESET, "reset"))
+                self.sock.end(ConnectionResetError(errno.ECONNRESET, "reset"))
+            case Kind.HALF_CLOSE:
+                self.sock.end()
+            case Kind.STALL:
+                self.is_deaf = True
+            case Kind.GARBAGE:
+                if not self.is_deaf:
+                    self.is_deaf = True
+                    self.sock.feed(GARBAGE)
+            case Kind.BROKEN_PIPE:
+                self.is_deaf = True
+                self.sock.refuse_writes(BrokenPipeError(errno.EPIPE, "broken pipe"))
+                self._feed(rest)
+            case Kind.PAUSE:
+                if rest:
+                    self.network.at(PAUSE, lambda: self._feed(rest))
+            case Kind.BYTEWISE:
+                for at in range(len(rest)):
+                    self.sock.feed(rest[at : at + 1])
+
+    def _feed(self, data: bytes) -> None:
+        if data and not self.sock.is_closed:
+            self.sock.feed(data)
+
+    def end(self) -> None:
+        """End the connection, after what was sent."""
+        if not self.is_deaf:
+            self.sock.end()
+
+
+_HARMLESS = (Kind.PAUSE, Kind.BYTEWISE, Kind.BROKEN_PIPE)
+
+
+def _cut(data: bytearray) -> tuple[int, bytes, int] | None:
+    """The first frame of a client: its opcode, its payload, its size in bytes."""
+    if len(data) < 6 or len(data) < 6 + (data[1] & 0x7F):
+        return None
+    length = data[1] & 0x7F
+    assert length < 126, "a client that only streams sends control frames"
+    mask = data[2:6]
+    payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data[6 : 6 + length]))
+    return data[0] & 0x0F, payload, 6 + length
+
+
+# ---- a job in all this -------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class StreamedWorld(World):
+    """A reactor, a service with streams, and a job."""
+
+    network: NetworkReactor
+    service: StreamService
+    heard: list[Any] = attrs.field(factory=list)
+    """What the callback was called with, gaps included."""
+
+    @property
+    def traces(self) -> list[str]:
+        return super().traces + [f"socket {sock.number}" for sock in self.network.open_sockets]
+
+    def listen(self) -> None:
+        """Stream into `heard`."""
+        self.job.stream_results(
+            lambda _, value: self.heard.append(value),
+            AsText,
+            on_gap=lambda _, gap: self.heard.append(gap),
+        )
+
+    @property
+    def texts(self) -> list[str]:
+        """The interim results that the callback got."""
+        return [item for item in self.heard if not isinstance(item, Gap)]
+
+
+class AsText:
+    """Decodes nothing."""
+
+    @classmethod
+    def decode(cls, data: str) -> str:
+        return data
+
+
+def streamed_world(service: StreamService, *, result: str = "42", **options: Any) -> StreamedWorld:
+    """Make a running job of this service; it ends when the service says."""
+    network = NetworkReactor(service.accept)
+    client = FakeClient(
+        network, lambda: "COMPLETED" if network.time >= service.ends else "RUNNING", result=result
+    )
+    streams = RuntimeWebsocketClient(
+        "ws://service.example",
+        "s3cret-token",
+        resume=service.resume.value,
+        streams_result=service.result is not None,
+    )
+    options = {"initial": JobStarted()} | options
+    job = RuntimeJob("b", client, streams, "j1", "p", reactor=network, **options)
+    return StreamedWorld(network, client, None, job, network, service)
+
+
+def account(world: StreamedWorld) -> None:
+    """Hold what the callback heard against what the service published.
+
+    Where it keeps what it published, that is exactly this, and no gap. Where not, it is what came
+    through, in order, once each, and wherever something was missed there is a gap.
+    """
+    service, heard = world.service, world.heard
+    if service.resume is not Resume.LIVE:
+        assert heard == service.texts
+        return
+    arrived = service.arrived
+    if service.result is not None and arrived[-1:] == [service.result]:
+        arrived.pop()
+    assert world.texts == arrived
+    assert missed(heard, service.texts) == []
+    assert [item for item in heard if isinstance(item, Gap)] == [
+        Gap(sum(isinstance(other, str) for other in heard[:at]))
+        for at, item in enumerate(heard)
+        if isinstance(item, Gap)
+    ]
+
+
+def missed(heard: Iterable[Any], texts: list[str]) -> list[str]:
+    """What is missing in `heard` without a gap in its place; the texts all differ."""
+    found: list[str] = []
+    at = 0
+    may_skip = False
+    for item in heard:
+        if isinstance(item, Gap):
+            may_skip = True
+            continue
+        where = texts.index(item, at)
+        if not may_skip:
+            found += texts[at:where]
+        at, may_skip = where + 1, False
+    return found if may_skip else found + texts[at:]
