@@ -32,11 +32,12 @@ from runtime_core.polling import retry_delay
 from runtime_core.traits import Resume, ServiceTraits
 
 DRAIN_DEADLINE = 10.0
-"""Seconds without a message after which the stream of a final job is given up, if its service
+"""Seconds without a message after which a connection of a final job is given up, if its service
 does not close it."""
 
 LAST_ATTEMPTS = 5
-"""How many connections in a row may fail, without a message, after the job was found final."""
+"""How many connections in a row may fail or stay silent, without a message, after the job was found
+final."""
 
 NORMAL_CLOSE = 1000
 
@@ -233,12 +234,19 @@ class StreamRegion:
         return False
 
     def on_drain_deadline(self, out: list[Command]) -> None:
-        """The service does not close the stream of a job that is final."""
+        """The stream of a job that is final is silent, and the service does not close it."""
         if self.position > self.armed_at:
             self._arm(DRAIN_DEADLINE, out)
             return
         self.drop(out)
-        if self.is_active:
+        if not self.is_active:
+            return
+        silent = self.attempts + 1 if self.last_pass else 0
+        if self.traits.keeps_interim and silent < LAST_ATTEMPTS:
+            # Silence proves nothing: it may be the connection that is dead, and messages wait.
+            self._last_pass(False, out)
+            self.attempts = silent
+        else:
             self._gap(out)
             self._finish(out)
 

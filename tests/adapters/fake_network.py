@@ -1,7 +1,7 @@
-"""A network without sockets: real `SocketChannel`s over connections whose bytes the test controls.
+"""A network without sockets: real `SocketChannel`s over connections whose bytes a test controls.
 
-A `FakeSocket` has what the channel uses of a socket. What its peer has written is read in the pieces
-in which it was written; a readiness is told by the loop as a selector does: as long as it lasts.
+A `FakeSocket` has what the channel uses of a socket. What its peer has written is read in the
+pieces in which it was written; the loop tells a readiness as a selector does: as long as it lasts.
 """
 
 from __future__ import annotations
@@ -178,8 +178,6 @@ class NetworkReactor(FakeReactor):
         self.accept = accept
         self.sockets: list[FakeSocket] = []
         """Every connection, the newest last."""
-        self.live: list[SocketChannel] = []
-        """Every channel."""
         self._loop = NetworkLoop(self)
         PLUG.network = self
 
@@ -201,10 +199,8 @@ class NetworkReactor(FakeReactor):
         endpoint: StreamEndpoint,
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
-        workers = cast(WorkerPool, NetworkWorkers(self))
-        made = SocketChannel(self._loop, workers, connection, endpoint, listener)
-        self.live.append(made)
-        return made
+        workers = cast("WorkerPool", NetworkWorkers(self))
+        return SocketChannel(self._loop, workers, connection, endpoint, listener)
 
     def connect(self) -> FakeSocket:
         made = FakeSocket(self)

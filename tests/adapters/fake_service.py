@@ -1,11 +1,13 @@
-"""A service that holds what a job published, and streams it in bytes, with faults at chosen ones."""
+"""A service that holds what a job published and streams it as bytes, with faults where wanted."""
 
 from __future__ import annotations
 
 import errno
+import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
+from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
@@ -23,6 +25,10 @@ from runtime_core.traits import Resume
 PING, PONG, CLOSE = 9, 10, 8
 HEAD_END = b"\r\n\r\n"
 ACKNOWLEDGEMENT = websocket_bytes.text("ok")
+HEAD = len(accepted(websocket_bytes.REQUEST))
+"""The size of the handshake's answer in bytes."""
+OPENING = HEAD + len(ACKNOWLEDGEMENT)
+"""What every connection begins with, in bytes."""
 
 
 # ---- what is streamed --------------------------------------------------------------------------
@@ -209,22 +215,29 @@ class Connection:
     def _play(self, opening: bytes) -> None:
         """Send what was published already at once, and the rest at its time."""
         now = self.network.time
-        texts = 0
-        first_read: list[Said] = [Said(0.0, opening)]
-        for said in self.service.said:
-            texts += said.text is not None
-            skipped = said.text is not None and texts <= self._first
+        read = [Said(now, opening)]
+        for said in self._wanted(now):
             if said.at > now:
-                self._later(said.at, lambda said=said: self.say(said))  # type: ignore[misc]
-            elif said.text is None or not (skipped or self.service.resume is Resume.LIVE):
-                first_read.append(said)
-            elif not skipped and self.service.resume is Resume.LIVE and said.at == now == 0.0:
-                first_read.append(said)
+                self._later(said.at, partial(self.say, said))
+            else:
+                read.append(said)
         if self.service.ends <= now:
-            first_read += self._last_words()
-        elif self.service.ends < float("inf"):
+            read += self._last_words()
+        elif self.service.ends < math.inf:
             self._later(self.service.ends, lambda: self.say(*self._last_words()))
-        self.say(*first_read)
+        self.say(*read)
+
+    def _wanted(self, now: float) -> Iterator[Said]:
+        """What this connection has to carry."""
+        number = 0
+        for said in self.service.said:
+            number += said.text is not None
+            if self.service.resume is Resume.LIVE:
+                wanted = said.at >= now
+            else:
+                wanted = said.text is None or number > self._first
+            if wanted:
+                yield said
 
     @property
     def _first(self) -> int:

@@ -7,13 +7,15 @@ the test's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import attrs
 import pytest
 from fake_network import plug_in
 from fake_service import (
+    HEAD,
+    OPENING,
     Fault,
+    Faults,
     Kind,
     Said,
     StreamedWorld,
@@ -48,11 +50,12 @@ PLAIN = (
 )
 MIXED = (
     says_in_parts(0.0, "wör".encode()[:2], "wör".encode()[2:], b"", b"ld"),
-    says(0.2, "ein längerer Text, " * 8),
+    says(0.2, "ä long one, " * 11),
     says_in_parts(0.6, b"with", b" a ping", between=frame(9, b"in between")),
     says(0.8, ""),
-    says(1.1, "€" * 50),
+    says(1.1, "€" * 8),
 )
+AT_ONCE = tuple(attrs.evolve(each, at=0.0) for each in PLAIN)
 
 
 @attrs.frozen
@@ -62,9 +65,8 @@ class Recording:
     result: str | None = None
     ends: float = 1.4
 
-    def world(self, fault: Fault) -> StreamedWorld:
-        service = StreamService(self.said, self.ends, self.resume, self.result, first(fault))
-        return streamed_world(service)
+    def world(self, faults: Faults) -> StreamedWorld:
+        return streamed_world(StreamService(self.said, self.ends, self.resume, self.result, faults))
 
 
 RECORDINGS = {
@@ -74,18 +76,14 @@ RECORDINGS = {
     "offset, with the result": Recording(PLAIN, Resume.OFFSET, "42"),
     "replay, with the result": Recording(PLAIN, Resume.REPLAY, "42"),
     "live, with the result": Recording(PLAIN, Resume.LIVE, "42"),
-    "offset, in one read": Recording(PLAIN, Resume.OFFSET, ends=0.0),
+    "offset, in one read": Recording(AT_ONCE, Resume.OFFSET, ends=0.0),
+    "replay, in one read": Recording(AT_ONCE, Resume.REPLAY, "42", ends=0.0),
     "offset, mixed": Recording(MIXED, Resume.OFFSET),
     "replay, mixed": Recording(MIXED, Resume.REPLAY),
     "live, mixed": Recording(MIXED, Resume.LIVE, "42"),
 }
-
-
-def size(recording: Recording) -> int:
-    """How many bytes the service sends, if nothing goes wrong."""
-    world = recording.world(Fault(Kind.PAUSE, 10**9))
-    follow(world)
-    return world.service.connections[0].written
+WITH_HANDSHAKE = ("offset", "live, with the result", "replay, in one read")
+"""For which the bytes of the handshake's answer are gone through as well: they are all the same."""
 
 
 def follow(world: StreamedWorld) -> None:
@@ -98,18 +96,71 @@ def follow(world: StreamedWorld) -> None:
     assert world.traces == []
 
 
-def offsets(recording: Recording) -> Iterator[int]:
-    yield from range(size(recording) + 1)
+def offsets(name: str) -> range:
+    """Where a fault may be."""
+    world = RECORDINGS[name].world(first(Fault(Kind.PAUSE, 10**9)))
+    follow(world)
+    connection = world.service.connections[0]
+    return range(0 if name in WITH_HANDSHAKE else HEAD, connection.written + 1)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.BYTEWISE])
-@pytest.mark.parametrize("name", RECORDINGS)
-def test_a_fault_at_every_byte(name: str, kind: Kind) -> None:
-    recording = RECORDINGS[name]
-    for at in offsets(recording):
-        world = recording.world(Fault(kind, at))
+def follow_all(name: str, kind: Kind, connections: int) -> None:
+    """Have the fault at every byte in turn, on each of the first so many connections."""
+    for at in offsets(name):
+        faults = dict.fromkeys(range(1, connections + 1), Fault(kind, at))
+        world = RECORDINGS[name].world(faults.get)
         try:
             follow(world)
         except BaseException as error:
-            error.add_note(f"the fault was a {kind.value} after {at} bytes")
+            error.add_note(f"each of {connections} connections had a {kind.value} after {at} bytes")
             raise
+
+
+CUTTING = [kind for kind in Kind if kind is not Kind.BYTEWISE]
+
+# ---- the faults --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CUTTING)
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_fault_at_every_byte(name: str, kind: Kind) -> None:
+    follow_all(name, kind, connections=1)
+
+
+@pytest.mark.parametrize("kind", [Kind.RESET, Kind.STALL])
+@pytest.mark.parametrize("name", ["offset", "replay, with the result", "live, with the result"])
+def test_the_same_fault_on_three_connections(name: str, kind: Kind) -> None:
+    follow_all(name, kind, connections=3)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_byte_by_byte(name: str) -> None:
+    world = RECORDINGS[name].world(lambda _: Fault(Kind.BYTEWISE))
+    follow(world)
+    assert world.texts == world.service.texts
+
+
+LONG = 70_000
+LONG_HEADER = 10
+
+
+@pytest.mark.parametrize("kind", CUTTING)
+@pytest.mark.parametrize("resume", Resume)
+def test_a_fault_in_a_long_message(resume: Resume, kind: Kind) -> None:
+    recording = Recording((says(0.0, "1"), says(0.5, "x" * LONG), says(2.0, "3")), resume, ends=3.0)
+    opening = OPENING + 3  # and the first message
+    header = range(opening, opening + LONG_HEADER + 2)
+    body = (opening + 40_000, opening + 65_536, opening + LONG_HEADER + LONG - 1)
+    for at in (*header, *body, opening + LONG_HEADER + LONG):
+        world = recording.world(first(Fault(kind, at)))
+        follow(world)
+        if resume is not Resume.LIVE:
+            assert len(world.texts[1]) == LONG
+
+
+@pytest.mark.parametrize("name", ["offset, mixed", "replay, in one read"])
+def test_the_service_s_pings_are_answered(name: str) -> None:
+    world = RECORDINGS[name].world(lambda _: None)
+    follow(world)
+    payload = b"in between" if "mixed" in name else b"p"
+    assert world.service.connections[0].pongs == [payload]

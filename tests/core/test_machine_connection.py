@@ -57,10 +57,10 @@ from runtime_core.events import (
     WaitEnded,
     WaitStarted,
 )
+from runtime_core.stream import LAST_ATTEMPTS
 from runtime_core.traits import ServiceTraits
 
 KEEPING = [pytest.param(OFFSET, id="offset"), pytest.param(REPLAY, id="replay")]
-PUSHING = [*KEEPING, pytest.param(LIVE, id="live")]
 
 # ---- opened for whom ---------------------------------------------------------------------------
 
@@ -280,14 +280,47 @@ def test_a_final_status_does_not_close_an_open_connection() -> None:
     assert scene.tell(StreamClosed(1)) == (STOP_STREAM, EndSubscription(1))
 
 
-@pytest.mark.parametrize("traits", PUSHING)
-def test_a_stream_that_its_service_does_not_close_is_given_up_after_ten_seconds(
+def test_a_live_stream_that_its_service_does_not_close_is_given_up_after_ten_seconds() -> None:
+    scene = streaming(LIVE)
+    scene.tell(JobSucceeded())
+    out = scene.tell(fired(retry(1, 10.0)))
+    assert out == (CloseStream(1), DeliverGap(1, 0), EndSubscription(1))
+
+
+@pytest.mark.parametrize("traits", KEEPING)
+def test_a_silent_stream_of_a_job_that_has_ended_is_opened_again(traits: ServiceTraits) -> None:
+    scene = streaming(traits)
+    scene.tell(InterimReceived(1, ("m",)), JobSucceeded())
+    assert scene.tell(fired(retry(1, 10.0))) == (CloseStream(1), OpenStream(2, 1))
+    assert scene.tell(StreamOpened(2)) == (retry(2, 10.0),)
+    rest = ("n",) if traits is OFFSET else ("m", "n")
+    assert scene.tell(InterimReceived(2, rest)) == (Deliver(1, 1, ("n",)),)
+    assert scene.tell(StreamClosed(2)) == (STOP_STREAM, EndSubscription(1))
+
+
+@pytest.mark.parametrize("traits", KEEPING)
+def test_a_stream_that_stays_silent_is_given_up_after_some_connections(
     traits: ServiceTraits,
 ) -> None:
     scene = streaming(traits)
     scene.tell(JobSucceeded())
-    out = scene.tell(fired(retry(1, 10.0)))
-    assert out == (CloseStream(1), DeliverGap(1, 0), EndSubscription(1))
+    for number in range(1, 1 + LAST_ATTEMPTS):
+        out = scene.tell(fired(retry(number, 10.0)))
+        assert out == (CloseStream(number), OpenStream(number + 1, 0))
+        scene.tell(StreamOpened(number + 1))
+    out = scene.tell(fired(retry(6, 10.0)))
+    assert out == (CloseStream(6), DeliverGap(1, 0), EndSubscription(1))
+
+
+def test_silent_and_failed_connections_count_together_until_a_message_comes() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(JobSucceeded(), fired(retry(1, 10.0)), StreamFailed(2, ERROR))
+    assert scene.tell(fired(retry(2, 0.5))) == (OpenStream(3, 0),)
+    scene.tell(StreamOpened(3))
+    assert scene.tell(fired(retry(3, 10.0))) == (CloseStream(3), OpenStream(4, 0))
+    assert scene.tell(StreamFailed(4, ERROR)) == (retry(4, 2.0), reopening())
+    scene.tell(fired(retry(4, 2.0)), StreamOpened(5), InterimReceived(5, ("m",)))
+    assert scene.tell(StreamFailed(5, ERROR)) == (STOP_STREAM, retry(6, 0.5), reopening())
 
 
 def test_the_drain_deadline_is_extended_while_messages_come() -> None:
@@ -296,8 +329,7 @@ def test_the_drain_deadline_is_extended_while_messages_come() -> None:
     for number in range(1, 4):
         scene.tell(InterimReceived(1, ("m",)))
         assert scene.tell(fired(retry(number, 10.0))) == (retry(number + 1, 10.0),)
-    out = scene.tell(fired(retry(4, 10.0)))
-    assert out == (CloseStream(1), DeliverGap(1, 3), EndSubscription(1))
+    assert scene.tell(fired(retry(4, 10.0))) == (CloseStream(1), OpenStream(2, 3))
 
 
 def test_the_drain_deadline_is_extended_while_messages_are_replayed() -> None:
@@ -313,8 +345,7 @@ def test_the_drain_deadline_is_extended_while_messages_are_replayed() -> None:
 def test_the_drain_deadline_of_a_replay_that_does_not_begin_is_not_extended() -> None:
     scene = streaming(REPLAY)
     scene.tell(InterimReceived(1, ("m",)), StreamClosed(1), JobSucceeded(3), StreamOpened(2))
-    out = scene.tell(fired(retry(2, 10.0)))
-    assert out == (CloseStream(2), DeliverGap(1, 1), EndSubscription(1))
+    assert scene.tell(fired(retry(2, 10.0))) == (CloseStream(2), OpenStream(3, 1))
 
 
 def test_the_drain_deadline_counts_what_comes_for_a_new_subscription() -> None:

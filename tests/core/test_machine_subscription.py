@@ -384,7 +384,7 @@ def test_a_result_that_is_here_already_decides_at_once() -> None:
 
 
 def test_a_stream_given_up_at_its_deadline_still_compares_the_last_message() -> None:
-    scene = streaming(OFFSET_RESULT)
+    scene = streaming(LIVE_RESULT)
     scene.tell(JobSucceeded(), InterimReceived(1, ("42",)))
     assert scene.tell(fired(retry(1, 10.0))) == (retry(2, 10.0),)
     out = scene.tell(fired(retry(2, 10.0)))

@@ -23,7 +23,6 @@ from scenes import (
 
 from runtime_core.commands import (
     CloseStream,
-    DeliverGap,
     EndSubscription,
     EndWait,
     FetchStatus,
@@ -366,11 +365,7 @@ def test_an_open_stream_that_nobody_closes_does_not_hide_the_end_of_the_job() ->
     scene = Scene(OFFSET, SubscriptionRequested(1), StreamOpened(1))
     scene.tell(RequestFailed(1, FATAL), fired(poll(2, 5.0)), JobSucceeded(3))
     assert scene.machine.state is JobState.DONE
-    assert scene.tell(TimerFired(STREAM, 1)) == (
-        CloseStream(1),
-        DeliverGap(1, 0),
-        EndSubscription(1),
-    )
+    assert scene.tell(TimerFired(STREAM, 1)) == (CloseStream(1), OpenStream(2, 0))
 
 
 def test_a_failed_wait_only_connection_ends_with_the_wait() -> None:
