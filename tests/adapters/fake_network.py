@@ -23,8 +23,10 @@ from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.events import StreamEvent
 
-Peer: TypeAlias = Callable[["FakeSocket", bytes], None]
-"""Is called with what the client writes, and on the connection with nothing."""
+Receive: TypeAlias = Callable[[bytes], None]
+"""Takes what a client writes."""
+Accept: TypeAlias = Callable[["FakeSocket"], Receive]
+"""Is called with every connection that is made."""
 
 
 class FakeSocket:
@@ -35,10 +37,11 @@ class FakeSocket:
         self.is_closed = False
         self.opened_at = network.time
         self.closed_at: float | None = None
-        self.refusal = 0
-        """The error number of connecting."""
-        self._network = network
-        self._peer: Peer | None = None
+        self.is_writable = True
+        """Whether what the client writes is taken."""
+        self.network = network
+        self._connects = network.doors(self.number)
+        self._receive: Receive = _nobody
         self._unread: deque[bytes] = deque()
         self._end: OSError | None = None
         self._ended = False
@@ -75,7 +78,7 @@ class FakeSocket:
         """Have the loop call the client, if there is something to call it for."""
         if not self._told and self._events():
             self._told = True
-            self._network.call_on_loop(self._call)
+            self.network.call_on_loop(self._call)
 
     def _call(self) -> None:
         self._told = False
@@ -88,7 +91,8 @@ class FakeSocket:
         if self.is_closed:
             return 0
         readable = EVENT_READ if self._unread or self._ended else 0
-        return (readable | EVENT_WRITE) & self._mask
+        writable = EVENT_WRITE if self.is_writable and self._connects is not None else 0
+        return (readable | writable) & self._mask
 
     # ---- the client's --------------------------------------------------------------------------
 
@@ -98,13 +102,13 @@ class FakeSocket:
     def setsockopt(self, *_: int) -> None: ...
 
     def connect_ex(self, address: object) -> int:
-        self._peer = self._network.accept
         return errno.EINPROGRESS
 
     def getsockopt(self, *_: int) -> int:
-        if not self.refusal and self._peer is not None:
-            self._peer(self, b"")
-        return self.refusal
+        assert self._connects is not None
+        if not self._connects:
+            self._receive = self.network.accept(self)
+        return self._connects
 
     def recv(self, size: int) -> bytes:
         assert not self.is_closed
@@ -123,14 +127,15 @@ class FakeSocket:
         assert not self.is_closed
         if self._write_error is not None:
             raise self._write_error
-        if self._peer is not None:
-            self._peer(self, bytes(data))
+        if not self.is_writable:
+            raise BlockingIOError
+        self._receive(bytes(data))
         return len(data)
 
     def close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
-            self.closed_at = self._network.time
+            self.closed_at = self.network.time
             self._unread.clear()
 
     def fileno(self) -> int:
@@ -138,6 +143,10 @@ class FakeSocket:
 
 
 def _ignore(_: int) -> None: ...
+
+
+def _nobody(_: bytes) -> None:
+    raise AssertionError("nothing is written before there is a connection")
 
 
 class NetworkLoop:
@@ -173,11 +182,16 @@ class NetworkWorkers:
 class NetworkReactor(FakeReactor):
     """A `FakeReactor` whose connections are real channels; `accept` is the peer of all of them."""
 
-    def __init__(self, accept: Peer) -> None:
+    def __init__(self, accept: Accept) -> None:
         super().__init__()
         self.accept = accept
         self.sockets: list[FakeSocket] = []
         """Every connection, the newest last."""
+        self.addresses = 1
+        """How many addresses the service has."""
+        self.doors: Callable[[int], int | None] = lambda _: 0
+        """The error number with which each connection, by its number, is refused; None for no
+        answer at all."""
         self._loop = NetworkLoop(self)
         PLUG.network = self
 
@@ -222,7 +236,7 @@ class SocketModule:
         return self.network.connect()
 
     def getaddrinfo(self, host: str, port: int, **_: int) -> list[tuple[Any, ...]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))] * self.network.addresses
 
 
 PLUG = SocketModule()

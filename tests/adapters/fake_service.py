@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import attrs
 import websocket_bytes
-from fake_network import FakeSocket, NetworkReactor
+from fake_network import FakeSocket, NetworkReactor, Receive
 from fakes import FakeClient, World
 from websocket_bytes import accepted, close_frame, frame
 
@@ -117,6 +117,8 @@ class StreamService:
     """The bytes with which a handshake is refused; by default it is accepted."""
     close: bytes | None = close_frame(1000)
     """The close frame at the end; None for none."""
+    idle_limit: float = math.inf
+    """After how many seconds without a byte in either direction a proxy drops a connection."""
     connections: list[Connection] = attrs.field(factory=list)
 
     @property
@@ -129,13 +131,12 @@ class StreamService:
         """All messages that came whole through any connection, the result among them."""
         return [text for each in self.connections for text in each.arrived]
 
-    def accept(self, sock: FakeSocket, data: bytes) -> None:
+    def accept(self, sock: FakeSocket) -> Receive:
         """Be the peer of a connection of the network."""
-        if len(self.connections) < sock.number:
-            fault = self.faults(sock.number)
-            network = sock._network
-            self.connections.append(Connection(self, sock, network, fault))
-        self.connections[sock.number - 1].receive(data)
+        fault = self.faults(len(self.connections) + 1)
+        connection = Connection(self, sock, sock.network, fault)
+        self.connections.append(connection)
+        return connection.receive
 
 
 @attrs.define(eq=False)
@@ -159,11 +160,11 @@ class Connection:
     """What the client answered to pings."""
     close_code: int | None = None
     """With what the client closed."""
-    closed: bool = False
     is_deaf: bool = False
     """Whether what the client sends does not arrive."""
     inbox: bytearray = attrs.field(factory=bytearray)
     _sent_close: bool = False
+    _moved_at: float = 0.0
 
     @property
     def arrived(self) -> list[str]:
@@ -177,6 +178,7 @@ class Connection:
     def receive(self, data: bytes) -> None:
         if self.is_deaf:
             return
+        self._stir()
         self.inbox += data
         if not self.opened:
             head, found, rest = self.inbox.partition(HEAD_END)
@@ -278,14 +280,14 @@ class Connection:
         if self.sock.is_closed:
             return
         if self.fault is None or self.written <= self.fault.at:
-            self.sock.feed(data)
+            self._feed(data)
             if self.fault is not None and self.written == self.fault.at:
                 self._fail(self.fault.kind, b"")
             return
         cut = max(0, self.fault.at - before)
         if cut or self.fault.at == before == 0:
             if data[:cut]:
-                self.sock.feed(data[:cut])
+                self._feed(data[:cut])
             self._fail(self.fault.kind, data[cut:])
         else:
             self._fail(self.fault.kind, data)
@@ -303,7 +305,7 @@ class Connection:
             case Kind.GARBAGE:
                 if not self.is_deaf:
                     self.is_deaf = True
-                    self.sock.feed(GARBAGE)
+                    self._feed(GARBAGE)
             case Kind.BROKEN_PIPE:
                 self.is_deaf = True
                 self.sock.refuse_writes(BrokenPipeError(errno.EPIPE, "broken pipe"))
@@ -313,11 +315,27 @@ class Connection:
                     self.network.at(PAUSE, lambda: self._feed(rest))
             case Kind.BYTEWISE:
                 for at in range(len(rest)):
-                    self.sock.feed(rest[at : at + 1])
+                    self._feed(rest[at : at + 1])
 
     def _feed(self, data: bytes) -> None:
-        if data and not self.sock.is_closed:
+        if data:
+            self._stir()
             self.sock.feed(data)
+
+    def _stir(self) -> None:
+        """A byte passes: a proxy counts from now on."""
+        self._moved_at = self.network.time
+        if self.service.idle_limit < math.inf:
+            self.network.at(self.service.idle_limit, self._drop_if_idle)
+
+    def _drop_if_idle(self) -> None:
+        if self.network.time >= self._moved_at + self.service.idle_limit:
+            self._fail(Kind.RESET, b"")
+
+    def stall(self) -> None:
+        """Neither hear nor say anything any more."""
+        self.fault = Fault(Kind.STALL, self.written)
+        self.is_deaf = True
 
     def end(self) -> None:
         """End the connection, after what was sent."""
@@ -355,10 +373,15 @@ class StreamedWorld(World):
     def traces(self) -> list[str]:
         return super().traces + [f"socket {sock.number}" for sock in self.network.open_sockets]
 
-    def listen(self) -> None:
-        """Stream into `heard`."""
+    def listen(self, first: Callable[[str], object] = str) -> None:
+        """Stream into `heard`; something else may be done with each text first."""
+
+        def callback(_: str, text: str) -> None:
+            first(text)
+            self.heard.append(text)
+
         self.job.stream_results(
-            lambda _, value: self.heard.append(value),
+            callback,
             AsText,
             on_gap=lambda _, gap: self.heard.append(gap),
         )

@@ -42,8 +42,7 @@ WRITE_LIMIT = 1024 * 1024
 OPEN_TIMEOUT = 30.0
 """Seconds for name look-up, connection, the proxy's answer, TLS and handshake together."""
 PING_INTERVAL = 20.0
-"""Seconds of silence after which the peer is asked for a sign of life, and as many more after
-which it is taken for dead."""
+"""Seconds between two pings; a peer that gives no sign of life from one to the next is dead."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that the peer has to answer our close."""
 
@@ -450,9 +449,9 @@ class SocketChannel:
 
     def _on_quiet(self) -> None:
         if self._pinged and not self._heard and not self._paused:
-            self._fail(f"it gave no sign of life for {2 * PING_INTERVAL:g} s", None)
+            self._fail(f"it gave no sign of life for {PING_INTERVAL:g} s", None)
             return
-        self._pinged = not self._heard
+        self._pinged = True
         self._heard = False
         self._set_deadline(PING_INTERVAL, self._on_quiet)
         self._protocol.ping()
