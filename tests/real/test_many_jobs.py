@@ -105,7 +105,12 @@ def test_a_thousand_jobs_take_one_thread_more_and_a_few_requests(
         jobs = [job_of(client, job_id) for job_id in ids]
         assert wait(jobs, timeout=1.0) == (set(), set(jobs))
         assert client.requests.total() <= 30
-        canceller = threading.Thread(target=lambda: [job.cancel() for job in jobs])
+
+        def cancel_all() -> None:
+            for job in jobs:
+                job.cancel()
+
+        canceller = threading.Thread(target=cancel_all)
         canceller.start()
         done, not_done = wait(jobs, timeout=LONG)
         canceller.join(LONG)
