@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conditions import PATIENCE, eventually
@@ -209,10 +210,10 @@ def test_a_killed_service_that_looks_alive_is_followed_too(
         looks = 0
 
         # The kernel closes its connections a moment before it is seen to be gone.
-        def dying(directory: Path, *, workers: int | None) -> ServiceRecord:
+        def dying(directory: Path, **more: Any) -> ServiceRecord:
             nonlocal looks
             looks += 1
-            return record if looks < 4 else find_or_start(directory, workers=workers)
+            return record if looks < 4 else find_or_start(directory, **more)
 
         monkeypatch.setattr(local_client, "find_or_start", dying)
         job = service.run("waits")

@@ -17,6 +17,8 @@ import pytest
 from conditions import PATIENCE, eventually
 
 from adapters import RuntimeService
+from adapters.local import daemon
+from adapters.local.client import LocalClient
 from adapters.local.daemon import find_or_start
 from adapters.local.directory import keep_token, make_private
 from adapters.local.lock import LOCK, find_service
@@ -335,6 +337,19 @@ def test_a_new_token_is_followed(data: Path) -> None:
         keep_token(data, "another-token-than-before")
         assert service.jobs() == []
         assert service._client.access_token == "another-token-than-before"
+
+
+def test_a_client_that_is_closed_while_it_looks_for_a_service_starts_none(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = LocalClient(data)
+
+    def closes_meanwhile(directory: Path) -> None:
+        client.close()
+
+    monkeypatch.setattr(daemon, "find_service", closes_meanwhile)
+    with pytest.raises(UsageError, match="closed"):
+        client.awaken()
 
 
 def test_a_closed_client_stays_closed_when_its_service_ends(data: Path) -> None:

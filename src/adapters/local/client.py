@@ -170,9 +170,14 @@ class LocalClient(RuntimeClient):
         """
         if self._closed:
             return
-        service = find_or_start(self._directory, workers=self._workers)
+        service = self._find_or_start()
         if service.process != self._found.service.process:
             self._follow(service)
+
+    def _find_or_start(self) -> ServiceRecord:
+        return find_or_start(
+            self._directory, workers=self._workers, is_wanted=lambda: not self._closed
+        )
 
     def close(self) -> None:
         """See `RuntimeClient.close`."""
@@ -205,7 +210,7 @@ class LocalClient(RuntimeClient):
         """Find or start a service that is not `process`; None if that one lives on."""
         deadline = time.monotonic() + _DYING
         while True:
-            service = find_or_start(self._directory, workers=self._workers)
+            service = self._find_or_start()
             if service.process != process:
                 return service
             if time.monotonic() >= deadline:

@@ -9,12 +9,13 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from adapters.local.directory import LOG, make_private
 from adapters.local.lock import ServiceRecord, find_service
-from runtime_core.errors import ServiceError
+from runtime_core.errors import ServiceError, UsageError
 
 IDLE = 60.0
 """The seconds after which the service ends when there are no clients and no unfinished jobs."""
@@ -41,14 +42,19 @@ os.execv(sys.executable, [sys.executable, "-P", "-m", "adapters.local.server", *
 
 
 def find_or_start(
-    directory: Path, *, workers: int | None = None, idle: float = IDLE
+    directory: Path,
+    *,
+    workers: int | None = None,
+    idle: float = IDLE,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> ServiceRecord:
     """Give where the service of `directory` listens, after starting one if there is none.
 
     However many processes do so at once, they get one service. `workers` counts only for one that
-    is started now.
+    is started now. `is_wanted` is asked before one is started: looking for one may take a while.
 
     Raises:
+        UsageError: if none is wanted any more.
         ServiceError: if none comes up, with what it wrote; or if the extra `local` is missing.
     """
     deadline = time.monotonic() + START_TIMEOUT
@@ -64,6 +70,8 @@ def find_or_start(
                 f"{START_TIMEOUT:g} s."
             )
         if record is None:
+            if not is_wanted():
+                raise UsageError("This client is closed: make a new one.")
             require_extra()
             make_private(directory)
             starts += 1
