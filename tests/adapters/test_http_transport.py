@@ -9,9 +9,16 @@ import attrs
 import pytest
 
 from adapters.http.retry import RETRYABLE_STATUS
-from adapters.http.transport import ClientTransport, as_transport_error
+from adapters.http.transport import ClientListing, ClientTransport, as_transport_error
+from adapters.services.dialect import CURRENT, LEGACY, Dialect
 from adapters.services.ibm_legacy import TRAITS
-from adapters.transport import StreamEndpoint, Transport
+from adapters.transport import (
+    DEFAULT_STATUS_RATE,
+    ListedPage,
+    ServiceTransport,
+    StreamEndpoint,
+    Transport,
+)
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -201,3 +208,71 @@ def test_streams_are_the_business_of_their_source() -> None:
     assert transport.traits is traits
     assert transport.stream("j1", OpenStream(3, after=2)) is endpoint
     assert asked == [("j1", OpenStream(3, after=2))]
+
+
+# ---- the list ----------------------------------------------------------------------------------
+
+
+@attrs.define
+class ListingClient(Client):
+    """One with a list."""
+
+    def jobs_get(self, limit: int = 10, skip: int = 0) -> Any:
+        return self._give(f"jobs_get {limit} {skip}", "")
+
+
+def listing(answer: object, dialect: Dialect | None = None) -> ClientListing:
+    found = ClientTransport(ListingClient(answer), dialect=dialect).listing
+    assert found is not None
+    return found
+
+
+def test_a_page_has_the_documents_of_those_that_were_wanted() -> None:
+    jobs = [{"id": "a", "status": "RUNNING"}, {"id": "b"}, "c", {"id": 7}]
+    client = ListingClient({"jobs": jobs, "count": 9})
+    found = ClientTransport(client).listing
+    assert found is not None
+    page = found.page(200, 4, frozenset({"a", "z"}))
+    assert page == ListedPage(4, {"a": jobs[0]}, True)
+    assert client.calls == [("jobs_get 200 4", "")]
+    assert found.status_event(page.found["a"], 5) == JobStarted(5)
+
+
+@pytest.mark.parametrize(
+    ("count", "skip", "has_more"),
+    [(2, 0, False), (3, 0, True), (3, 1, False), (None, 0, True), ("2", 0, True), (0, 0, False)],
+)
+def test_whether_there_is_more(count: object, skip: int, has_more: bool) -> None:
+    answer = {"jobs": [{"id": "a"}, {"id": "b"}], "count": count}
+    assert listing(answer).page(200, skip, ()).has_more is has_more
+
+
+def test_after_an_empty_page_there_is_nothing() -> None:
+    assert listing({"jobs": [], "count": 10**9}).page(200, 0, ()) == ListedPage(0, {}, False)
+
+
+@pytest.mark.parametrize("answer", [None, [], "html", {}, {"jobs": None}, {"jobs": "a"}])
+@pytest.mark.parametrize("dialect", [LEGACY, CURRENT])
+def test_a_list_that_is_none(answer: object, dialect: Dialect) -> None:
+    with pytest.raises(TransportError, match="expected a list at"):
+        listing(answer, dialect).page(200, 0, ())
+
+
+def test_what_a_list_raises_is_our_error() -> None:
+    with pytest.raises(TransportError) as caught:
+        listing(SomebodysError(429, 7)).page(200, 0, ())
+    assert (caught.value.status_code, caught.value.retry_after) == (429, 7)
+
+
+def test_without_a_list_there_is_none() -> None:
+    mine = Dialect("mine", LEGACY.status_event)
+    assert ClientTransport(Client("")).listing is None
+    assert ClientTransport(ListingClient(""), dialect=mine).listing is None
+
+
+def test_the_client_stands_for_the_service() -> None:
+    client = Client("")
+    transport = ClientTransport(client)
+    assert isinstance(transport, ServiceTransport)
+    assert transport.service is client
+    assert transport.status_requests_per_second == DEFAULT_STATUS_RATE

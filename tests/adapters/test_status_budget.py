@@ -28,6 +28,7 @@ from many_jobs import ListedJobs, ManyJobs, ask, follow, unread
 
 from adapters import RuntimeService
 from adapters.drivers.budgets import Budgets
+from adapters.drivers.questions import Question, Queue
 from adapters.drivers.status_budget import GATHERING
 from adapters.job import RuntimeJob
 from adapters.services.dialect import CURRENT, LEGACY, Dialect
@@ -233,6 +234,21 @@ def test_a_stream_that_does_not_open_hurries_nothing(service: ManyJobs) -> None:
     assert service.per_job()["s"] <= 5
 
 
+def test_a_stream_that_we_closed_hurries_nothing_later(service: ManyJobs) -> None:
+    job = streamed(service)
+    service.reactor.channel.feed(OPENS)
+    service.reactor.advance(1.05)
+    job.cancel_result_streaming()
+    service.reactor.settle()
+    job.stream_results(lambda *_: None)
+    service.reactor.advance(0.5)
+    before = service.per_job()["s"]
+    service.reactor.channel.feed(BREAKS)
+    service.reactor.advance(0.1)
+    assert job._driver.runner._requests.are_queued
+    assert service.per_job()["s"] == before
+
+
 def test_a_stream_that_is_refused_for_a_time_slows_the_service_down(service: ManyJobs) -> None:
     streamed(service)
     channel = service.reactor.channel
@@ -320,6 +336,9 @@ def test_a_cancel_is_followed_up_though_nobody_waits(service: ManyJobs) -> None:
     service.reactor.settle()
     jobs[40].cancel()
     service.states["j40"] = "CANCELLED"
+    with pytest.raises(JobTimeoutError):
+        jobs[40].wait_for_final_state(timeout=0.05)
+    assert "j40" not in service.asked()
     service.reactor.advance(1.0)
     assert "j40" in service.asked()
     assert jobs[40].status() is JobState.CANCELLED
@@ -663,6 +682,10 @@ def test_a_list_that_is_of_no_use_is_asked_for_less_and_less(listed: ListedJobs)
     listed.hidden = set(list(listed.states)[50:])
     listed.reactor.advance(100.0)
     assert [round(b - a) for a, b in pairwise(listed.times("jobs_get"))][-5:] == [2] * 5
+    listed.hidden = set()
+    before = len(listed.skips)
+    listed.reactor.advance(10.0)
+    assert listed.skips[before:] == [*range(0, 1000, 100)] * 2
 
 
 def test_pages_are_no_more_than_jobs(listed: ListedJobs) -> None:
@@ -718,6 +741,16 @@ def test_an_entry_that_is_none_harms_nobody(listed: ListedJobs, spoilt: object) 
     listed.reactor.advance(GATHERING)
     assert ends == [[None]] * 30
     assert listed.asked() == ["j3"]
+
+
+def test_a_list_that_does_not_count_ends_with_an_empty_page(listed: ListedJobs) -> None:
+    listed.page = lambda answer: {"jobs": answer["jobs"]}
+    listed.cap = 20
+    for job in listed.jobs(40):
+        follow(job)
+    listed.hidden = {"j0"}
+    listed.reactor.advance(GATHERING)
+    assert listed.skips == [0, 20, 39]
 
 
 @pytest.mark.parametrize("count", [None, "many", 10**9, True])
@@ -782,10 +815,12 @@ def test_a_page_that_does_not_come_is_given_up(listed: ListedJobs) -> None:
 
 def test_a_page_that_comes_after_its_deadline_is_too_late(listed: ListedJobs) -> None:
     listed.fail = lambda call, _: Late(31.0) if call == "jobs_get" else None
-    ends = [follow(job, wait=60.0) for job in listed.jobs(30)]
+    ends = [follow(job, wait=1.0) for job in listed.jobs(30)]
     listed.reactor.advance(40.0)
     assert ends == [[]] * 30
     assert set(listed.asked()) == {f"j{n}" for n in range(30)}
+    listed.reactor.advance(60.0)
+    assert listed.times("jobs_get")[1:] == [pytest.approx(90.2, abs=1.0)]
 
 
 def test_a_429_to_the_list_slows_the_service_down_and_ends_no_listing(listed: ListedJobs) -> None:
@@ -801,6 +836,60 @@ def test_a_429_to_the_list_slows_the_service_down_and_ends_no_listing(listed: Li
     listed.reactor.advance(0.1)
     assert listed.times("jobs_get") == [0.1, 20.1]
     assert listed.count() == 0
+
+
+def test_a_page_that_comes_ends_the_back_off(listed: ListedJobs) -> None:
+    busy = [True, False, True, False]
+    listed.fail = lambda call, _: (
+        failure(429, retryable=True)
+        if call == "jobs_get" and (busy.pop(0) if busy else False)
+        else None
+    )
+    for job in listed.jobs(50):
+        follow(job, wait=0.5)
+    listed.reactor.advance(4.0)
+    assert listed.times("jobs_get") == [0.1, 0.6, 2.6, 3.1]
+
+
+def test_a_pass_answers_all_that_wait_when_its_first_page_goes(listed: ListedJobs) -> None:
+    listed.status_requests_per_second = 0.5  # type: ignore[attr-defined]
+    early, late = listed.jobs(30), listed.jobs(10)
+    early[0].status()
+    ends = [follow(job) for job in early]
+    listed.reactor.advance(1.0)
+    ends += [follow(job) for job in late]
+    listed.states.update(dict.fromkeys(listed.states, "COMPLETED"))
+    listed.reactor.advance(1.1)
+    assert listed.times("jobs_get") == [2.1]
+    assert ends == [[None]] * 40
+
+
+def test_what_a_page_has_answered_is_not_sent_as_well(listed: ListedJobs) -> None:
+    listed.status_requests_per_second = 1  # type: ignore[attr-defined]
+    listed.fail = lambda call, _: Late(0.5) if call == "jobs_get" else None
+    jobs = listed.jobs(30)
+    for job in jobs:
+        follow(job)
+    listed.reactor.advance(0.2)
+    end = ask(jobs[7])
+    listed.reactor.advance(2.0)
+    # One more, since the page was ordered before the call.
+    assert listed.asked() == ["j7"]
+    assert listed.times() == [1.1]
+    assert end == [None]
+
+
+def test_what_was_sent_is_not_answered_by_a_page_as_well(listed: ListedJobs) -> None:
+    listed.fail = lambda call, _: Late(1.0 if call == "jobs_get" else 3.0)
+    jobs = listed.jobs(30)
+    for job in jobs:
+        follow(job, wait=60.0)
+    listed.reactor.advance(0.2)
+    ask(jobs[7])
+    listed.reactor.advance(2.0)
+    assert listed.asked() == ["j7"]
+    listed.reactor.advance(2.0)
+    assert listed.asked() == ["j7", "j7"]
 
 
 def test_a_worker_that_is_interrupted_harms_nobody(listed: ListedJobs) -> None:
@@ -911,6 +1000,16 @@ def test_a_job_that_is_gone_keeps_no_client_alive(reactor: FakeReactor) -> None:
     assert gone() is None
 
 
+def test_a_service_in_the_place_of_another_one_gets_a_budget_of_its_own(
+    reactor: FakeReactor,
+) -> None:
+    budgets = Budgets(reactor)
+    former, later = ManyJobs(reactor), ManyJobs(reactor)
+    known = budgets.of(former)
+    budgets._known[id(later)] = budgets._known[id(former)]  # as if at the same address
+    assert budgets.of(later) is not known
+
+
 def test_clients_that_are_equal_are_not_the_same(reactor: FakeReactor) -> None:
     @attrs.define
     class Equal:
@@ -993,6 +1092,48 @@ def test_what_was_queued_at_the_fork_is_asked_again(listed: ListedJobs) -> None:
     listed.fail = lambda *_: None
     child = forked(listed, jobs)
     listed.states.update(dict.fromkeys(listed.states, "COMPLETED"))
+    assert not any(job._driver.runner._requests.are_queued for job in jobs)
     ends = [follow(job) for job in jobs]
     child.advance(GATHERING)
     assert ends == [[None]] * 50
+
+
+# ---- queues ------------------------------------------------------------------------------------
+
+
+def question(place: int) -> Question:
+    return Question(f"j{place}", 1, lambda: None, lambda _: None, place=place)
+
+
+def test_the_lowest_place_is_next_whoever_came_first() -> None:
+    queue = Queue()
+    questions = [question(place) for place in (5, 3, 9, 3, 1)]
+    for each in questions:
+        queue.add(each)
+    queue.discard(questions[2])
+    assert [queue.pop().place for _ in range(len(queue))] == [1, 3, 3, 5]
+
+
+def test_who_comes_and_goes_leaves_nothing_behind() -> None:
+    queue = Queue()
+    kept = [question(place) for place in range(10)]
+    for each in kept:
+        queue.add(each)
+    for place in range(10_000):
+        passing = question(-place)
+        queue.add(passing)
+        queue.discard(passing)
+        gone = weakref.ref(passing)
+        del passing
+        assert gone() is None
+    assert len(queue._heap) < 200
+    assert [queue.pop() for _ in range(len(queue))] == kept
+
+
+def test_a_question_waits_in_one_queue_only() -> None:
+    first, second = Queue(), Queue()
+    each = question(1)
+    first.add(each)
+    second.add(each)
+    assert (len(first), len(second)) == (0, 1)
+    assert each.queue is second

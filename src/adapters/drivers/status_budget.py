@@ -332,8 +332,7 @@ class StatusBudget:
 
     def _put_back(self, questions: Iterable[Question], *, were_listed: bool = False) -> None:
         for question in questions:
-            if question.queue is None:
-                self._put(question, was_listed=were_listed)
+            self._put(question, was_listed=were_listed)
 
 
 def _send(question: Question) -> None:
