@@ -29,6 +29,7 @@ from many_jobs import ListedJobs, ManyJobs, ask, follow, unread
 from adapters import RuntimeService
 from adapters.drivers.budgets import Budgets
 from adapters.drivers.questions import Question, Queue
+from adapters.drivers.reactor import SharedReactor
 from adapters.drivers.status_budget import GATHERING
 from adapters.job import RuntimeJob
 from adapters.services.dialect import CURRENT, LEGACY, Dialect
@@ -151,6 +152,23 @@ def test_the_time_in_the_queue_is_not_the_request_s(service: ManyJobs) -> None:
     assert end == []
     service.reactor.advance(0.2)
     assert isinstance(end[0], TransportError)
+
+
+def test_one_that_cannot_be_sent_does_not_hold_up_the_others(
+    service: ManyJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(task: object) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(service.reactor, "run_request", no_thread)
+    ends = [ask(job) for job in service.jobs(20)]
+    with pytest.raises(RuntimeError):
+        service.reactor.settle()
+    service.reactor.advance(1.05)
+    assert ends == [[], *[[None]] * 19]
+    service.reactor.advance(90.0)
+    assert isinstance(ends[0][0], TransportError)
 
 
 # ---- who goes first ----------------------------------------------------------------------------
@@ -1080,6 +1098,14 @@ def test_the_child_of_a_fork_has_a_budget_of_its_own(service: ManyJobs) -> None:
     for job in jobs[5:10]:
         assert job.status() is JobState.RUNNING
     assert child.elapsed == 100.0
+
+
+def test_the_reactor_of_a_process_has_other_budgets_after_a_fork() -> None:
+    reactor, client = SharedReactor(), FakeStreams()
+    before = reactor.budget_of(client)
+    assert reactor.budget_of(client) is before
+    reactor.after_fork_in_child()
+    assert reactor.budget_of(client) is not before
 
 
 def test_what_was_queued_at_the_fork_is_asked_again(listed: ListedJobs) -> None:

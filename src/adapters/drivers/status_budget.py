@@ -151,16 +151,21 @@ class StatusBudget:
     def _take_turns(self) -> None:
         self._is_due = False
         now = self._world.now()
-        if self._slow_down.holds(now):
-            self._refuse_impatient(now)
-        else:
-            while self._others:
-                _send(self._others.pop())
-            if self._bucket.delay(now) == 0:
-                self._begin_pass_if_crowded(now)
-            while self._bucket.delay(now) == 0 and self._take_turn(now):
-                self._bucket.take(now)
-        self._set_timer(now)
+        try:
+            if self._slow_down.holds(now):
+                self._refuse_impatient(now)
+            else:
+                self._send_what_may_go(now)
+        finally:  # one that cannot be sent, for want of a thread say, must not hold up the others
+            self._set_timer(now)
+
+    def _send_what_may_go(self, now: float) -> None:
+        while self._others:
+            _send(self._others.pop())
+        if self._bucket.delay(now) == 0:
+            self._begin_pass_if_crowded(now)
+        while self._bucket.delay(now) == 0 and self._take_turn(now):
+            self._bucket.take(now)
 
     def _take_turn(self, now: float) -> bool:
         """Send the next request; return whether there was one."""
