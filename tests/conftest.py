@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# The helpers of the core's tests are plain modules beside them.
-sys.path.insert(0, str(Path(__file__).parent / "core"))
+# The helpers of other tests, too, are plain modules beside those.
+sys.path[:0] = [str(Path(__file__).parent / name) for name in ("core", "adapters")]
 
 # Its tests need the environments that `make interop` makes, and names.
 collect_ignore = [] if "INTEROP_PYTHON_IBMQ" in os.environ else ["interop"]

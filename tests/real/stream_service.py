@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+from blocking_face import make_job
 from scripted_server import CERTIFICATE, Received, answer, server_context
 from scripted_server import _read_request as read_request
 from wsproto.connection import Connection, ConnectionType
@@ -169,7 +170,7 @@ class StreamService:
         streams = RuntimeWebsocketClient(
             self.url, TOKEN, resume=resume, streams_result=False, ca_certs=trusted
         )
-        return self.watched(RuntimeJob("b", client, streams, job_id, "p", initial=initial))
+        return self.watched(make_job("b", client, streams, job_id, "p", initial=initial))
 
     def watched(self, job: RuntimeJob) -> RuntimeJob:
         """Have a job closed if the test takes too long."""

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
+from blocking_face import make_job
 from conditions import PATIENCE, Recorder, eventually, open_fds, our_threads
 from scripted_server import CERTIFICATE, Script, ScriptedServer, answer
 from stream_service import TOKEN, Peer, Play, StreamService, completed_after, silent
@@ -354,7 +355,7 @@ def test_a_final_result_that_is_streamed_too_is_not_interim() -> None:
     with StreamService(play) as service:
         streams = RuntimeWebsocketClient(service.url, TOKEN, resume="live")
         with RuntimeClient(service.url, TOKEN) as client:
-            job = RuntimeJob("b", client, streams, "j1", "p")
+            job = make_job("b", client, streams, "j1", "p")
             recorder = Recorder()
             job.stream_results(recorder)
             assert job.result(timeout=10) == "the result"
@@ -587,7 +588,7 @@ def test_a_certificate_that_does_not_fit_is_refused(host: str, trusted: bool, wo
         )
         with (
             RuntimeClient(plain.url, TOKEN) as client,
-            RuntimeJob("b", client, streams, "j1", "p") as job,
+            make_job("b", client, streams, "j1", "p") as job,
         ):
             with pytest.raises(TransportError, match=words) as caught:
                 list(job.interim_results())
@@ -622,7 +623,7 @@ SERVICES: dict[str, Script] = {
 def test_a_timeout_holds_whatever_the_service_does(kind: str, wait: str) -> None:
     with ScriptedServer(SERVICES[kind]) as server, RuntimeClient(server.url, TOKEN) as client:
         streams = RuntimeWebsocketClient(server.url, TOKEN, resume="offset")
-        with RuntimeJob("b", client, streams, "j1", "p") as job:
+        with make_job("b", client, streams, "j1", "p") as job:
             began = time.monotonic()
             with pytest.raises(JobTimeoutError):
                 WAITS[wait](job, 0.2)
