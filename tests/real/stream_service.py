@@ -164,13 +164,16 @@ class StreamService:
         self, resume: str = "offset", job_id: str = "j1", initial: LifecycleEvent | None = None
     ) -> RuntimeJob:
         """A job of this service; its client is closed with the service."""
+        return self.watched(make_job("b", *self.clients(resume), job_id, "p", initial=initial))
+
+    def clients(self, resume: str = "offset") -> tuple[RuntimeClient, RuntimeWebsocketClient]:
+        """What a job of this service is made with; closed with the service."""
         trusted = CERTIFICATE if self._tls else None
         client = RuntimeClient(self.url, TOKEN, ca_certs=trusted)
         self._clients.append(client)
-        streams = RuntimeWebsocketClient(
+        return client, RuntimeWebsocketClient(
             self.url, TOKEN, resume=resume, streams_result=False, ca_certs=trusted
         )
-        return self.watched(make_job("b", client, streams, job_id, "p", initial=initial))
 
     def watched(self, job: RuntimeJob) -> RuntimeJob:
         """Have a job closed if the test takes too long."""
