@@ -24,6 +24,7 @@ from adapters.drivers import inbox, job_driver
 from runtime_core import polling
 from runtime_core.errors import JobTimeoutError
 from runtime_core.events import JobStarted
+from runtime_core.states import JobState
 
 Play = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -95,6 +96,45 @@ def test_interim_results_come_through_reconnects(play: Play, resume: str, tls: b
 
     with StreamService(in_pieces(resume), tls=tls) as service:
         play(scene())
+
+
+def test_a_slow_callback_stops_the_reading_and_loses_nothing(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MESSAGE_LIMIT", 100)
+    count, text = 2000, json.dumps("x" * 20_000)  # 40 MB
+    got: list[int] = []
+
+    def sends(peer: Peer) -> None:
+        peer.accept()
+        for _ in range(peer.after, count):
+            peer.send(text)
+        peer.service.status = "Completed"
+        peer.close()
+
+    async def scene() -> None:
+        go_on = asyncio.Event()
+
+        async def callback(job_id: str, value: str) -> None:
+            await go_on.wait()
+            got.append(len(value))
+
+        async with job_of(service) as job:
+            job.stream_results(callback)
+            assert await asyncio.to_thread(eventually, lambda: len(service.peers) == 1)
+            peer, before = service.peers[0], -1
+            while peer.sent != before:  # that nothing happens can only be seen by waiting
+                before = peer.sent
+                await asyncio.sleep(0.2)
+            assert peer.sent < count
+            assert got == []
+            assert await job.status() is JobState.RUNNING  # a full inbox blocks nothing else
+            go_on.set()
+            assert await job.result() == "the result"
+
+    with StreamService(sends) as service:
+        play(scene())
+    assert got == [20_000] * count
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -103,6 +103,8 @@ class AsyncCallbackSubscriber:
                 # Of a CancelledError too, if it is the callback's own: of a task that it awaited.
                 logger.exception("the callback for interim results failed; no more are delivered")
                 self._end(error)
+            finally:
+                self._now = None
             more = self._inbox.take()
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
@@ -134,24 +136,25 @@ class AsyncCallbackSubscriber:
                     self.error = error
             case Gap():
                 if self._on_gap is not None and not self._dropped:
-                    await self._call(self._on_gap, item)
+                    await self._through(self._called(self._on_gap, item))
             case Batch(messages):
                 for message in messages:
                     if self._dropped:
                         return
-                    await self._call(self._receive, message)
+                    returned = self._called(self._receive, message)
+                    if returned is not None:  # else it is not worth a coroutine
+                        await self._through(returned)
+                    self._now = None
                     self.delivered += 1
 
-    async def _call(self, function: Callable[[T], object], argument: T) -> None:
-        """Call what is the user's, and await what it returns, if that can be awaited."""
+    def _called(self, function: Callable[[T], object], argument: T) -> object:
         self._now = object()
         _calls.set(self._now)
-        try:
-            returned = function(argument)
-            if inspect.isawaitable(returned):
-                await returned
-        finally:
-            self._now = None
+        return function(argument)
+
+    async def _through(self, returned: object) -> None:
+        if inspect.isawaitable(returned):
+            await returned
 
 
 def _is_cancelled() -> bool:
