@@ -7,11 +7,13 @@ import gc
 import itertools
 import json
 import logging
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -258,12 +260,14 @@ def test_close_waits_for_the_orderly_close(play: Play) -> None:
         await job.close()
         # A close frame of the client has the mask bit and two bytes for its code: 1000.
         assert service.peers[0].heard[-1][:2] == b"\x88\x82"
-        assert service.peers[0].gone
+        assert await asyncio.to_thread(eventually, lambda: service.peers[0].gone)
+        assert not job._reactor._channels
         assert [item async for item in results] == []
 
     def sends(peer: Peer) -> None:
         peer.accept()
         peer.send("0")
+        peer.service.stopping.wait(0.3)  # it takes its time to answer
         peer.until_gone()
 
     with StreamService(sends) as service:
@@ -281,6 +285,7 @@ def test_close_waits_no_longer_than_two_seconds_for_who_does_not_answer(play: Pl
         began = loop.time()
         await job.close()
         assert loop.time() - began < PATIENCE
+        assert not job._reactor._channels
         release.set()
 
     def deaf(peer: Peer) -> None:
@@ -347,6 +352,53 @@ def test_a_program_in_development_mode_has_nothing_to_warn_of() -> None:
     assert done.stdout.splitlines() == [*numbers(0, 16), "the result"]
 
 
+INTERRUPTED = """
+    import asyncio, sys
+    from adapters import AsyncRuntimeJob, RuntimeClient, RuntimeWebsocketClient
+
+    async def callback(job_id, value):
+        print("called", flush=True)
+        await asyncio.sleep(60)
+
+    async def main(url):
+        with RuntimeClient(url, "t") as client:
+            streams = RuntimeWebsocketClient(url, "t", resume="offset")
+            async with AsyncRuntimeJob("b", client, streams, "j1", "p") as job:
+                job.stream_results(callback)
+                await job.result()
+
+    asyncio.run(main(sys.argv[1]), debug=True)
+    """
+
+
+def test_ctrl_c_ends_a_program_at_once_and_in_good_order() -> None:
+    def sends(peer: Peer) -> None:
+        peer.accept()
+        peer.send("0")
+        peer.until_gone()
+
+    code = textwrap.dedent(INTERRUPTED)
+    with (
+        StreamService(sends) as service,
+        subprocess.Popen(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", code, service.url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as program,
+    ):
+        assert program.stdout is not None
+        assert program.stdout.readline() == "called\n"
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=60)
+        assert program.returncode == -signal.SIGINT
+        assert said.splitlines()[-1] == "KeyboardInterrupt"
+        assert "never retrieved" not in said
+        assert "Warning" not in said
+        assert service.peers[0].heard[-1][:2] == b"\x88\x82"  # a close frame
+        assert service.asked("POST") == 0  # the job goes on
+
+
 # ---- a notebook --------------------------------------------------------------------------------
 
 
@@ -376,6 +428,24 @@ def test_blocking_jobs_and_those_of_asyncio_work_beside_each_other(play: Play) -
 
     with StreamService(status=completed_after(4)) as service:
         play(scene())
+
+
+def test_event_loops_in_several_threads_keep_to_themselves() -> None:
+    async def scene(number: int) -> list[Any]:
+        async with job_of(service, job_id=f"j{number}") as job:
+            found = [item async for item in job.interim_results()]
+            assert await job.result() == "the result"
+            return found
+
+    def sends(peer: Peer) -> None:
+        peer.accept()
+        peer.send(*numbers(peer.after, 30))
+        peer.service.status = "Completed"
+        peer.close()
+
+    with StreamService(sends) as service, ThreadPoolExecutor(8) as threads:
+        found = [*threads.map(lambda number: asyncio.run(scene(number)), range(16))]
+    assert found == [list(range(30))] * 16
 
 
 def test_large_messages_arrive_whole(play: Play) -> None:
