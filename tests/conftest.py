@@ -22,6 +22,8 @@ LONGEST = (
     "test_hostile_texts.py",
     "test_cli.py",
     "test_killed_service.py",
+    "test_channel_in_asyncio.py",
+    "test_async_streams.py",
     "test_cli_terminal.py",
     "test_cli_commands.py",
     "test_hostile_clients.py",
