@@ -113,8 +113,8 @@ class StreamService:
     result: str | None = None
     """The final result, if it is streamed as the last message."""
     faults: Faults = lambda _: None
-    answer: Callable[[Connection], bytes] | None = None
-    """The bytes with which a handshake is refused; by default it is accepted."""
+    refuses: Callable[[int], bytes | None] = lambda _: None
+    """The bytes with which each connection, by its number, is refused; None to accept it."""
     close: bytes | None = close_frame(1000)
     """The close frame at the end; None for none."""
     idle_limit: float = math.inf
@@ -209,10 +209,11 @@ class Connection:
         found = re.match(rb"GET \S+?(?:\?after=(\d+))? HTTP/1.1\r\n", request)
         assert found is not None
         self.after = int(found[1] or 0)
-        if self.service.answer is not None:
-            self.send(self.service.answer(self))
-            return
-        self._play(accepted(request) + ACKNOWLEDGEMENT)
+        refusal = self.service.refuses(self.service.connections.index(self) + 1)
+        if refusal is None:
+            self._play(accepted(request) + ACKNOWLEDGEMENT)
+        elif refusal:
+            self.send(refusal)
 
     def _play(self, opening: bytes) -> None:
         """Send what was published already at once, and the rest at its time."""
@@ -260,7 +261,9 @@ class Connection:
     # ---- what the service says -----------------------------------------------------------------
 
     def say(self, *said: Said) -> None:
-        """Send all this in one piece."""
+        """Send all this in one piece, unless it was closed."""
+        if self._sent_close:
+            return
         data = b""
         for each in said:
             data += each.frames

@@ -223,3 +223,13 @@ def test_a_peer_that_answers_a_close_is_left_at_once() -> None:
     assert ended_at(world) == [5.0]
     assert world.service.connections[0].close_code == 1000
     assert world.traces == []
+
+
+@pytest.mark.parametrize("at", [0, HEAD - 1])
+def test_a_handshake_that_nobody_waits_for_is_left_at_once(at: int) -> None:
+    world = streamed(faults=lambda _: Fault(Kind.STALL, at))
+    world.network.advance(5.0)
+    world.job.cancel_result_streaming()
+    world.network.settle()
+    assert ended_at(world) == [5.0]
+    assert world.traces == []

@@ -410,12 +410,16 @@ class SocketChannel:
 
     def close(self) -> None:
         """See `Channel`."""
+        if self.is_closing:
+            return
         self._listener = None
         self._paused = False
-        if self._socket is None or self._step != self._on_ready:
+        self._protocol.close()
+        farewell = self._protocol.data_to_send()
+        if self._socket is None or not farewell:  # not open: there is nothing to be answered
             self._end()
             return
-        self._protocol.close()
+        self._outgoing += farewell
         self._set_deadline(CLOSE_TIMEOUT, self._end)
         self._flush()
 
