@@ -108,7 +108,7 @@ class StreamService:
 
     said: tuple[Said, ...]
     ends: float
-    """When the job ends, and its stream is closed."""
+    """When its stream is closed."""
     resume: Resume = Resume.OFFSET
     result: str | None = None
     """The final result, if it is streamed as the last message."""
@@ -117,6 +117,8 @@ class StreamService:
     """The bytes with which each connection, by its number, is refused; None to accept it."""
     close: bytes | None = close_frame(1000)
     """The close frame at the end; None for none."""
+    done: float | None = None
+    """When the job ends, if that is not when its stream is closed."""
     idle_limit: float = math.inf
     """After how many seconds without a byte in either direction a proxy drops a connection."""
     connections: list[Connection] = attrs.field(factory=list)
@@ -406,8 +408,9 @@ class AsText:
 def streamed_world(service: StreamService, *, result: str = "42", **options: Any) -> StreamedWorld:
     """Make a running job of this service; it ends when the service says."""
     network = NetworkReactor(service.accept)
+    done = service.ends if service.done is None else service.done
     client = FakeClient(
-        network, lambda: "COMPLETED" if network.time >= service.ends else "RUNNING", result=result
+        network, lambda: "COMPLETED" if network.time >= done else "RUNNING", result=result
     )
     streams = RuntimeWebsocketClient(
         "ws://service.example",

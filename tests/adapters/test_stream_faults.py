@@ -64,9 +64,12 @@ class Recording:
     resume: Resume
     result: str | None = None
     ends: float = 1.4
+    done: float | None = None
 
     def world(self, faults: Faults) -> StreamedWorld:
-        return streamed_world(StreamService(self.said, self.ends, self.resume, self.result, faults))
+        service = StreamService(self.said, self.ends, self.resume, self.result, faults)
+        service.done = self.done
+        return streamed_world(service)
 
 
 RECORDINGS = {
@@ -78,6 +81,9 @@ RECORDINGS = {
     "live, with the result": Recording(PLAIN, Resume.LIVE, "42"),
     "offset, in one read": Recording(AT_ONCE, Resume.OFFSET, ends=0.0),
     "replay, in one read": Recording(AT_ONCE, Resume.REPLAY, "42", ends=0.0),
+    "offset, ended before": Recording(PLAIN, Resume.OFFSET, done=0.2),
+    "replay, ended before": Recording(PLAIN, Resume.REPLAY, "42", done=0.2),
+    "live, ended before": Recording(PLAIN, Resume.LIVE, "42", done=0.2),
     "offset, mixed": Recording(MIXED, Resume.OFFSET),
     "replay, mixed": Recording(MIXED, Resume.REPLAY),
     "live, mixed": Recording(MIXED, Resume.LIVE, "42"),
@@ -89,7 +95,7 @@ WITH_HANDSHAKE = ("offset", "live, with the result", "replay, in one read")
 def follow(world: StreamedWorld) -> None:
     """Stream the job to its end, and a while beyond it."""
     world.listen()
-    assert world.job.result() == 42
+    assert world.job.result(wait=0.1) == 42
     world.network.advance(200.0)
     account(world)
     assert world.job.stream_error() is None
