@@ -37,6 +37,8 @@ class FakeSocket:
         self.is_closed = False
         self.opened_at = network.time
         self.closed_at: float | None = None
+        self.read = 0
+        """How many bytes the client has read."""
         self.is_writable = True
         """Whether what the client writes is taken."""
         self.network = network
@@ -116,6 +118,7 @@ class FakeSocket:
             data = self._unread.popleft()
             if len(data) > size:
                 self._unread.appendleft(data[size:])
+            self.read += len(data[:size])
             return data[:size]
         if not self._ended:
             raise BlockingIOError

@@ -170,10 +170,11 @@ class Connection:
 
     @property
     def arrived(self) -> list[str]:
-        """The messages that the client could read to their end."""
-        lossy = self.fault is not None and self.fault.kind not in _HARMLESS
-        limit = self.fault.at if lossy and self.fault is not None else self.written
-        return [text for end, text in self.marks if end <= limit]
+        """The messages that the client has read to their end."""
+        right = math.inf
+        if self.fault is not None and self.fault.kind is Kind.GARBAGE:
+            right = self.fault.at
+        return [text for end, text in self.marks if end <= min(self.sock.read, right)]
 
     # ---- what the client says ------------------------------------------------------------------
 
@@ -251,7 +252,8 @@ class Connection:
     def _last_words(self) -> list[Said]:
         words = []
         result, close = self.service.result, self.service.close
-        if result is not None and self._first <= len(self.service.texts):
+        missed = self.service.resume is Resume.LIVE and self.network.time > self.service.ends
+        if result is not None and self._first <= len(self.service.texts) and not missed:
             words.append(Said(0.0, websocket_bytes.text(result), result))
         if close is not None:
             words.append(Said(0.0, close))
@@ -346,9 +348,6 @@ class Connection:
         """End the connection, after what was sent."""
         if not self.is_deaf:
             self.sock.end()
-
-
-_HARMLESS = (Kind.PAUSE, Kind.BYTEWISE, Kind.BROKEN_PIPE)
 
 
 def _cut(data: bytearray) -> tuple[int, bytes, int] | None:

@@ -374,8 +374,15 @@ class SocketChannel:
         if self._listener is None:
             self._end()
             return
-        self._set_deadline(CLOSE_TIMEOUT, lambda: self._fail(f"it broke: {error}", error))
-        self._watch(selectors.EVENT_READ)
+        self._set_deadline(CLOSE_TIMEOUT, lambda: self._on_unread(error))
+        self._watch(self._mask())
+
+    def _on_unread(self, error: OSError) -> None:
+        """It broke a while ago, and its end has not been read, unless it is we who do not read."""
+        if self._paused:
+            self._on_broken(error)
+            return
+        self._fail(f"it broke: {error}", error)
 
     def _mask(self) -> int:
         mask = 0 if self._paused else selectors.EVENT_READ
