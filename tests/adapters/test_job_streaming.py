@@ -599,6 +599,18 @@ def test_after_a_pause_the_drain_deadline_runs_from_its_start() -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_a_pause_that_ends_just_before_the_drain_deadline_leaves_all_of_it() -> None:
+    script: Script = (OPENS, says(*"12345"), 10.6, says("6"), 9.0, says("7"), CLOSES)
+    w = streamed(script, ends=0.5, resume=Resume.LIVE)
+    items = w.job.interim_results()
+    w.job.wait_for_final_state(wait=0.5)
+    assert w.reactor.elapsed == 0.5
+    w.reactor.advance(9.9)
+    assert list(items) == [1, 2, 3, 4, 5, 6, 7]
+    assert w.traces == []
+
+
+@pytest.mark.usefixtures("small")
 def test_a_full_iterator_that_is_closed_does_not_pause_the_next_stream(heard: Heard) -> None:
     w = streamed((OPENS, says(*"12345")), (OPENS, says("1"), 1.0, says("2")))
     with w.job.interim_results():

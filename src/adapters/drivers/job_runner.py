@@ -106,7 +106,7 @@ class JobRunner:
         self._numbers = itertools.count(1)
         self._waiters: dict[int, Waiter] = {}
         self._subscription = 0
-        self._timers: dict[TimerName, tuple[TimerFired, TimerHandle]] = {}
+        self._timers: dict[TimerName, tuple[StartTimer, TimerHandle]] = {}
         self._has_cancelled = False
         self._channel: Channel | None = None
         self._connection = 0
@@ -219,6 +219,8 @@ class JobRunner:
         self._paused = paused
         if self._channel is not None:
             (self._channel.pause if paused else self._channel.resume)()
+        if paused and TimerName.STREAM in self._timers:
+            self._start_timer(self._timers[TimerName.STREAM][0])  # now it is held
         if not paused:
             held, self._held = self._held, {}
             for command in held.values():
@@ -314,9 +316,13 @@ class JobRunner:
 
     def _start_timer(self, command: StartTimer) -> None:
         self._stop_timer(command.name)
+        if command.name is TimerName.STREAM and self._paused:
+            # The drain deadline: it is we who do not read, so the service is not late.
+            self._held[StartTimer] = command
+            return
         delay = self._reactor.jittered(command.delay)
         handle = self._reactor.call_later(delay, lambda: self._fire(command))
-        self._timers[command.name] = TimerFired(command.name, command.id), handle
+        self._timers[command.name] = command, handle
 
     def _stop_timer(self, name: TimerName) -> None:
         if name is TimerName.STREAM:
@@ -325,12 +331,8 @@ class JobRunner:
             self._timers.pop(name)[1].cancel()
 
     def _fire(self, command: StartTimer) -> None:
-        event = self._timers.pop(command.name)[0]
-        if command.name is TimerName.STREAM and self._paused:
-            # The drain deadline: it is we who do not read, so the service is not late.
-            self._held[StartTimer] = command
-            return
-        self._receive(event)
+        del self._timers[command.name]
+        self._receive(TimerFired(command.name, command.id))
 
     # ---- the stream ----------------------------------------------------------------------------
 
@@ -366,7 +368,7 @@ class JobRunner:
         lost: list[Event] = [SubscriptionCancelled(self._subscription)]
         lost += [WaitEnded(number) for number in self._waiters]
         lost += self._requests.after_fork(error)
-        lost += [event for event, _ in self._timers.values()]
+        lost += [TimerFired(timer.name, timer.id) for timer, _ in self._timers.values()]
         if self._channel is not None:
             lost.append(StreamFailed(self._connection, error))
         self._lost += lost
