@@ -84,6 +84,8 @@ class StreamRegion:
     """The last message, where it may be the final result; delivered once it is known not to be."""
     held_mark: int = 0
     """The number that the next request had when that message came."""
+    failure: Exception | None = None
+    """Why the stream ended early, while the last message is still held."""
     gap_follows: bool = False
     """Whether messages may be missing right after the one that is held."""
 
@@ -109,6 +111,7 @@ class StreamRegion:
         self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.SUBSCRIBE]
         self.subscriber = subscriber
         self.last_pass = self.exposed = False
+        self.failure = None
         if self.position > 0 and self.traits.keeps_interim:
             # Messages have passed on a connection that a wait had opened: get them again.
             self.drop(out)
@@ -147,8 +150,6 @@ class StreamRegion:
         """The handshake is through."""
         self.connection = CONNECTION[self.connection, ConnectionSignal.OPENED]
         if self.is_active and self.exposed and not self.traits.keeps_interim:
-            if not final:
-                self.release(out)
             self._gap(out)
         if final:
             self._arm(DRAIN_DEADLINE, out)
@@ -257,7 +258,7 @@ class StreamRegion:
         if self.held == result:
             self._forget_held(out)
         self.release(out)
-        self.end(out)
+        self.end(out, self.failure)
 
     # ---- parts of the above --------------------------------------------------------------------
 
@@ -284,11 +285,11 @@ class StreamRegion:
         self._finish(out)
 
     def _finish(self, out: list[Command], error: Exception | None = None) -> None:
-        """End the subscription, unless the last message may be the result."""
-        if error is not None:
-            self.release(out)
+        """End the subscription, once it is known whether the last message is the result."""
         if self.held is None:
             self.end(out, error)
+        else:
+            self.failure = error
 
     def release(self, out: list[Command]) -> None:
         """Deliver the message that was held back."""

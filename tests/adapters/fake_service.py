@@ -119,6 +119,8 @@ class StreamService:
     """The close frame at the end; None for none."""
     done: float | None = None
     """When the job ends, if that is not when its stream is closed."""
+    end: str = "COMPLETED"
+    """How it ends; only a job that completed has a result to be streamed."""
     idle_limit: float = math.inf
     """After how many seconds without a byte in either direction a proxy drops a connection."""
     connections: list[Connection] = attrs.field(factory=list)
@@ -167,6 +169,11 @@ class Connection:
     inbox: bytearray = attrs.field(factory=bytearray)
     _sent_close: bool = False
     _moved_at: float = 0.0
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether it was accepted, and neither side has closed it."""
+        return bool(self.marks or self.written >= OPENING) and not self._sent_close
 
     @property
     def arrived(self) -> list[str]:
@@ -253,7 +260,8 @@ class Connection:
         words = []
         result, close = self.service.result, self.service.close
         missed = self.service.resume is Resume.LIVE and self.network.time > self.service.ends
-        if result is not None and self._first <= len(self.service.texts) and not missed:
+        completed = self.service.end == "COMPLETED" and not missed
+        if result is not None and self._first <= len(self.service.texts) and completed:
             words.append(Said(0.0, websocket_bytes.text(result), result))
         if close is not None:
             words.append(Said(0.0, close))
@@ -409,7 +417,7 @@ def streamed_world(service: StreamService, *, result: str = "42", **options: Any
     network = NetworkReactor(service.accept)
     done = service.ends if service.done is None else service.done
     client = FakeClient(
-        network, lambda: "COMPLETED" if network.time >= done else "RUNNING", result=result
+        network, lambda: service.end if network.time >= done else "RUNNING", result=result
     )
     streams = RuntimeWebsocketClient(
         "ws://service.example",
@@ -425,15 +433,18 @@ def streamed_world(service: StreamService, *, result: str = "42", **options: Any
 def account(world: StreamedWorld) -> None:
     """Hold what the callback heard against what the service published.
 
-    Where it keeps what it published, that is exactly this, and no gap. Where not, it is what came
-    through, in order, once each, and wherever something was missed there is a gap.
+    Where it keeps what it published, that is exactly this, and no gap; it is the beginning of it if
+    the stream has an error. Where not, it is what came through, in order, once each, and wherever
+    something was missed there is a gap.
     """
     service, heard = world.service, world.heard
     if service.resume is not Resume.LIVE:
-        assert heard == service.texts
+        whole = world.job.stream_error() is None
+        assert heard == service.texts[: None if whole else len(heard)]
         return
     arrived = service.arrived
-    if service.result is not None and arrived[-1:] == [service.result]:
+    streamed = service.result is not None and service.end == "COMPLETED"
+    if streamed and arrived[-1:] == [service.result]:
         arrived.pop()
     assert world.texts == arrived
     assert missed(heard, service.texts) == []

@@ -5,8 +5,10 @@ A schedule that fails prints its seed; ``test_a_schedule(seed)`` runs it again.
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
+from functools import partial
 
 import pytest
 from fake_network import plug_in
@@ -23,17 +25,17 @@ from fake_service import (
     says_in_parts,
     streamed_world,
 )
+from fakes import Answer, Late, Value, failure
 from test_polling_proof import REFUSALS
+from websocket_bytes import close_frame
 
 from adapters.drivers import inbox
-from runtime_core.errors import JobTimeoutError
+from runtime_core.errors import JobTimeoutError, RuntimeJobCancelledError, RuntimeJobFailureError
 from runtime_core.events import JobStarted
 from runtime_core.stream import LAST_ATTEMPTS
 from runtime_core.traits import Resume
 
 SCHEDULES = 300
-PASSING = [refusal for refusal in REFUSALS.values() if refusal.passes]
-KINDS = [kind for kind in Kind if kind is not Kind.GARBAGE]
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +61,19 @@ def scripted(dice: random.Random) -> tuple[Said, ...]:
     return tuple(said)
 
 
+ENDS = {
+    "COMPLETED": None,
+    "FAILED": RuntimeJobFailureError,
+    "CANCELLED": RuntimeJobCancelledError,
+}
+
+
 def made(dice: random.Random) -> StreamedWorld:
+    """A job whose first connections go wrong; the last attempts of an ended one are enough."""
     said = scripted(dice)
     ends = round((said[-1].at if said else 0.0) + dice.choice((0.0, 0.3, 2.0, 30.0)), 1)
     service = StreamService(said, ends, dice.choice(list(Resume)), dice.choice((None, "42")))
+    service.end = dice.choice(list(ENDS))
     # Who streams the result does not say RUNNING after it.
     late = 2.0 if service.result is None else 0.0
     service.done = round(dice.choice((ends, ends + late, max(0.0, ends - 5.0))), 1)
@@ -71,12 +82,52 @@ def made(dice: random.Random) -> StreamedWorld:
     for number in range(1, LAST_ATTEMPTS):
         match dice.randrange(4):
             case 0:
-                refusals[number] = dice.choice(PASSING).answer
+                refusals[number] = dice.choice(list(REFUSALS.values())).answer
             case 1 | 2:
                 at = dice.choice((dice.randrange(OPENING), OPENING + dice.randrange(400)))
-                faults[number] = Fault(dice.choice(KINDS), at)
+                faults[number] = Fault(dice.choice(list(Kind)), at)
     service.faults, service.refuses = faults.get, refusals.get
-    return streamed_world(service, initial=dice.choice((None, JobStarted())))
+    world = streamed_world(service, initial=dice.choice((None, JobStarted())))
+    doors = {number: errno.ECONNREFUSED for number in range(1, 9) if dice.random() < 0.1}
+    world.network.doors = lambda number: doors.get(number, 0)
+    for _ in range(dice.randrange(3)):
+        at = dice.uniform(0.0, ends) * dice.choice((0.1, 1.0))
+        # Not 1000: read when the job is known to have ended, it says that the stream is complete.
+        code = dice.choice((1001, 1011, 4000))
+        world.network.at(at, partial(close, service, code))
+    if dice.random() < 0.3:
+        world.client.now_says(unsteady(dice, world))
+    return world
+
+
+def close(service: StreamService, code: int) -> None:
+    """Close the connection that there is, if it is open, with this code."""
+    if service.connections and not service.connections[-1].sock.is_closed:
+        newest = service.connections[-1]
+        if newest.is_streaming:
+            newest.send_close(close_frame(code))
+
+
+def unsteady(dice: random.Random, world: StreamedWorld) -> Answer:
+    """What a service says of the state that is slow, or away, at times."""
+    service = world.service
+
+    def answer() -> Value:
+        assert service.done is not None
+        word = service.end if world.network.time >= service.done else "RUNNING"
+        return dice.choice((word, word, Late(0.5, word), failure(503, retryable=True)))
+
+    return answer
+
+
+def outcome(world: StreamedWorld, **options: float) -> None:
+    """Have the result, or the error that the job ended with."""
+    expected = ENDS[world.service.end]
+    if expected is None:
+        assert world.job.result(**options) == 42
+        return
+    with pytest.raises(expected):
+        world.job.result(**options)
 
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
@@ -85,16 +136,15 @@ def test_a_schedule(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "MESSAGE_LIMIT", dice.choice((2, 10_000)))
     world = made(dice)
     slow = dice.choice((0.0, 0.0, 0.5, 15.0))
-    world.network.at(dice.choice((0.0, 0.0, 1.0)), lambda: None)
     world.listen(lambda _: world.network.hold(slow) if slow else None)
     timeout = dice.choice((0.0, 0.3, 5.0, 40.0))
     start = world.network.now()
     try:
-        assert world.job.result(timeout=timeout, wait=dice.choice((0.1, 5.0))) == 42
+        outcome(world, timeout=timeout, wait=dice.choice((0.1, 5.0)))
         assert world.network.now() <= start + timeout
     except JobTimeoutError:
         assert world.network.now() == start + timeout
-    assert world.job.result() == 42
+    outcome(world)
     world.network.advance(900.0)
     account(world)
     assert world.traces == []

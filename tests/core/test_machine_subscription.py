@@ -41,6 +41,7 @@ from runtime_core.events import (
     JobSucceeded,
     Need,
     ReplayRequested,
+    RequestFailed,
     ResultReceived,
     StreamClosed,
     StreamFailed,
@@ -344,7 +345,16 @@ def test_an_answer_that_the_job_is_queued_is_evidently_older_than_its_messages()
 def test_what_is_held_goes_before_a_gap() -> None:
     scene = streaming(LIVE_RESULT)
     scene.tell(InterimReceived(1, ("m",)), StreamClosed(1, 1006), fired(retry(1, 0.5)))
-    assert scene.tell(StreamOpened(2)) == (Deliver(1, 0, ("m",)), DeliverGap(1, 1))
+    assert scene.tell(StreamOpened(2)) == ()
+    assert scene.tell(InterimReceived(2, ("n",))) == (Deliver(1, 0, ("m",)), DeliverGap(1, 1))
+
+
+def test_a_connection_is_no_proof_that_the_job_goes_on() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m", "42")), StreamClosed(1), RequestFailed(3, ERROR, True))
+    scene.tell(fired(retry(1, 0.5)), StreamOpened(2), JobSucceeded())
+    assert scene.tell(StreamClosed(2)) == (STOP_STREAM, FetchResult(5))
+    assert scene.tell(ResultReceived(5, "42")) == (DeliverGap(1, 1), EndSubscription(1))
 
 
 @pytest.mark.parametrize("ending", [JobFailed(None, "why"), JobCancelled()])
@@ -392,13 +402,13 @@ def test_a_stream_given_up_at_its_deadline_still_compares_the_last_message() -> 
     assert scene.tell(ResultReceived(3, "42")) == (DeliverGap(1, 0), EndSubscription(1))
 
 
-def test_a_last_pass_that_breaks_delivers_what_is_held() -> None:
+@pytest.mark.parametrize("last", ["m", "42"])
+def test_a_last_pass_that_breaks_still_compares_the_last_message(last: str) -> None:
     scene = streaming(OFFSET_RESULT)
-    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1), JobSucceeded(3))
-    assert scene.tell(StreamFailed(2, FATAL)) == (
-        Deliver(1, 0, ("m",)),
-        EndSubscription(1, FATAL),
-    )
+    scene.tell(InterimReceived(1, (last,)), StreamClosed(1), JobSucceeded(3))
+    assert scene.tell(StreamFailed(2, FATAL)) == (FetchResult(4),)
+    delivered = () if last == "42" else (Deliver(1, 0, ("m",)),)
+    assert scene.tell(ResultReceived(4, "42")) == (*delivered, EndSubscription(1, FATAL))
 
 
 def test_a_gap_behind_what_is_held_comes_after_it() -> None:
