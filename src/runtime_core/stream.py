@@ -41,6 +41,9 @@ final."""
 
 NORMAL_CLOSE = 1000
 
+_NO_REQUEST = 2**63
+"""Greater than the number of any request."""
+
 # On Python 3.11 a member costs ten times as much to look up on its Enum as a global (53 ns, 5).
 _OPEN, _CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
 _ACTIVE = SubscriptionState.ACTIVE
@@ -83,7 +86,7 @@ class StreamRegion:
     held: str | None = None
     """The last message, where it may be the final result; delivered once it is known not to be."""
     held_mark: int = 0
-    """The number that the next request had when that message came."""
+    """The number of the first request whose answer may show that it is not the result."""
     failure: Exception | None = None
     """Why the stream ended early, while the last message is still held."""
     gap_follows: bool = False
@@ -164,6 +167,9 @@ class StreamRegion:
         self.exposed = True
         clean = isinstance(event, StreamClosed) and event.code == NORMAL_CLOSE
         self.clean_mark = next_request if clean else 0
+        if clean:
+            # It looks like the result, and a status may lag behind a stream.
+            self.held_mark = _NO_REQUEST
         self._retry_later(event, out)
 
     def _retry_later(

@@ -74,9 +74,7 @@ def made(dice: random.Random) -> StreamedWorld:
     ends = round((said[-1].at if said else 0.0) + dice.choice((0.0, 0.3, 2.0, 30.0)), 1)
     service = StreamService(said, ends, dice.choice(list(Resume)), dice.choice((None, "42")))
     service.end = dice.choice(list(ENDS))
-    # Who streams the result does not say RUNNING after it.
-    late = 2.0 if service.result is None else 0.0
-    service.done = round(dice.choice((ends, ends + late, max(0.0, ends - 5.0))), 1)
+    service.done = round(dice.choice((ends, ends + 2.0, max(0.0, ends - 5.0))), 1)
     faults: dict[int, Fault] = {}
     refusals: dict[int, bytes] = {}
     for number in range(1, LAST_ATTEMPTS):

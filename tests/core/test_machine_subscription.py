@@ -349,6 +349,27 @@ def test_what_is_held_goes_before_a_gap() -> None:
     assert scene.tell(InterimReceived(2, ("n",))) == (Deliver(1, 0, ("m",)), DeliverGap(1, 1))
 
 
+@pytest.mark.parametrize("traits", [LIVE_RESULT, OFFSET_RESULT])
+def test_a_status_that_lags_behind_a_close_does_not_make_the_result_interim(
+    traits: ServiceTraits,
+) -> None:
+    scene = streaming(traits)
+    scene.tell(InterimReceived(1, ("m", "42")), StreamClosed(1))
+    assert not any(isinstance(each, Deliver) for each in scene.tell(JobStarted(3)))
+    scene.tell(fired(poll(4, 0.05)), JobSucceeded(5))
+    if traits is OFFSET_RESULT:
+        scene.tell(StreamOpened(2), StreamClosed(2))
+    gap = () if traits is OFFSET_RESULT else (DeliverGap(1, 1),)
+    assert scene.tell(ResultReceived(6, "42")) == (*gap, EndSubscription(1))
+
+
+def test_a_message_shows_that_the_one_before_a_close_was_not_the_result() -> None:
+    scene = streaming(OFFSET_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1), JobStarted(3))
+    scene.tell(fired(retry(1, 0.5)), StreamOpened(2))
+    assert scene.tell(InterimReceived(2, ("n",))) == (Deliver(1, 0, ("m",)),)
+
+
 def test_a_connection_is_no_proof_that_the_job_goes_on() -> None:
     scene = streaming(LIVE_RESULT)
     scene.tell(InterimReceived(1, ("m", "42")), StreamClosed(1), RequestFailed(3, ERROR, True))
