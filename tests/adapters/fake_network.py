@@ -135,6 +135,12 @@ class FakeSocket:
         self._receive(bytes(data))
         return len(data)
 
+    def shutdown(self, how: int) -> None:
+        assert how == socket.SHUT_WR
+        if self._write_error is not None:
+            raise self._write_error
+        self.end()  # so does a peer that hears of it
+
     def close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
@@ -233,6 +239,7 @@ class SocketModule:
     TCP_NODELAY = socket.TCP_NODELAY
     SOL_SOCKET = socket.SOL_SOCKET
     SO_ERROR = socket.SO_ERROR
+    SHUT_WR = socket.SHUT_WR
     network: NetworkReactor
 
     def socket(self, *_: int) -> FakeSocket:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import struct
 from collections.abc import Callable
 
@@ -28,7 +29,7 @@ from adapters.drivers.inbox import Gap
 from adapters.drivers.job_driver import SILENCE
 from runtime_core.errors import JobTimeoutError, TransportError
 from runtime_core.events import JobQueued
-from runtime_core.polling import poll_delay, retry_delay
+from runtime_core.polling import LONGEST_RETRY, poll_delay, retry_delay
 from runtime_core.states import JobState
 from runtime_core.stream import LAST_ATTEMPTS
 from runtime_core.traits import Resume
@@ -67,8 +68,15 @@ class Refusal:
     asks: float = 0.0
     """How many seconds the service wants to be left alone."""
 
+    @property
+    def slows(self) -> bool:
+        """Whether nothing else is sent to the service for a while, either."""
+        return self.status == 429 or self.asks > 0
+
     def connections(self, until: float) -> list[float]:
-        """When connections are opened that are all refused."""
+        """When connections are opened that are all refused, before a poll finds the end."""
+        if self.slows:  # the one at this moment too: both wait for the same
+            until = math.nextafter(until, math.inf)
         found = [0.0]
         for number in itertools.count(1):
             at = found[-1] + self.lasts + max(retry_delay(number), self.asks)
@@ -117,6 +125,20 @@ def poll_at_or_after(time: float, *before: float) -> float:
     return next(round(at, 6) for at in itertools.accumulate(delays) if round(at, 6) >= time)
 
 
+def slowed_down(world: StreamedWorld, refusal: Refusal) -> float:
+    """When the poll was made that found the end, where the service asks for patience.
+
+    That holds for polls too: they wait until it is over, and go on from there.
+    """
+    polls = world.client.times("job_get")
+    found = next(number for number, at in enumerate(polls) if at >= ENDS)
+    assert polls[found + 1 :] == []
+    for refused_at in connected_at(world)[:-1]:
+        until = round(refused_at + refusal.asks, 6)
+        assert not [at for at in polls if refused_at < at < until]
+    return polls[found]
+
+
 def connected_at(world: StreamedWorld) -> list[float]:
     return [sock.opened_at for sock in world.network.sockets]
 
@@ -125,7 +147,7 @@ def connected_at(world: StreamedWorld) -> list[float]:
 def test_a_wait_ends_at_the_poll_that_says_so(refusal: Refusal) -> None:
     world = streamed_world(refusing(refusal))
     world.job.wait_for_final_state()
-    end = poll_at_or_after(ENDS)
+    end = slowed_down(world, refusal) if refusal.slows else poll_at_or_after(ENDS)
     assert world.network.time == end
     assert world.job.status() is JobState.DONE
     assert connected_at(world) == refusal.connections(end)
@@ -139,10 +161,16 @@ def test_the_result_comes_at_the_poll_that_says_so(refusal: Refusal, resume: Res
     world.listen()
     assert world.job.result() == 42
     # A stream that may still come to its end is waited for a little.
-    end = poll_at_or_after(ENDS, poll_delay(0, 5.0))
-    pending = refusal.lasts > 0 or (refusal.passes and resume in KEEPING)
-    assert world.network.time == end + SILENCE * pending
-    assert connected_at(world)[: len(refusal.connections(end))] == refusal.connections(end)
+    usual = poll_at_or_after(ENDS, poll_delay(0, 5.0))
+    end = slowed_down(world, refusal) if refusal.slows else usual
+    (fetched,) = world.client.times("job_results")
+    passes = sum(map(retry_delay, range(1, LAST_ATTEMPTS)))
+    pending = refusal.lasts > 0 or (refusal.passes and resume in KEEPING and fetched < end + passes)
+    # The result waits, too, while the service wants to be left alone.
+    assert fetched == end or (refusal.slows and end < fetched <= end + LONGEST_RETRY)
+    assert world.network.time == fetched + SILENCE * pending
+    before = refusal.connections(end)
+    assert connected_at(world)[: len(before)] == before
     world.network.advance(300.0)
     assert world.traces == []
     if resume is Resume.LIVE:
@@ -152,7 +180,7 @@ def test_the_result_comes_at_the_poll_that_says_so(refusal: Refusal, resume: Res
     assert isinstance(error, TransportError)
     assert (world.heard, error.status_code) == ([], refusal.status)
     attempts = LAST_ATTEMPTS if refusal.passes else 1
-    assert len(connected_at(world)) == len(refusal.connections(end)) + attempts
+    assert len(connected_at(world)) == len(before) + attempts
 
 
 @refused

@@ -89,10 +89,10 @@ def made(dice: random.Random) -> StreamedWorld:
     doors = {number: errno.ECONNREFUSED for number in range(1, 9) if dice.random() < 0.1}
     world.network.doors = lambda number: doors.get(number, 0)
     for _ in range(dice.randrange(3)):
-        at = dice.uniform(0.0, ends) * dice.choice((0.1, 1.0))
+        closed_at = dice.uniform(0.0, ends) * dice.choice((0.1, 1.0))
         # Not 1000: read when the job is known to have ended, it says that the stream is complete.
         code = dice.choice((1001, 1011, 4000))
-        world.network.at(at, partial(close, service, code))
+        world.network.at(closed_at, partial(close, service, code))
     if dice.random() < 0.3:
         world.client.now_says(unsteady(dice, world))
     return world
@@ -118,14 +118,14 @@ def unsteady(dice: random.Random, world: StreamedWorld) -> Answer:
     return answer
 
 
-def outcome(world: StreamedWorld, **options: float) -> None:
+def outcome(world: StreamedWorld, timeout: float | None = None, wait: float = 5.0) -> None:
     """Have the result, or the error that the job ended with."""
     expected = ENDS[world.service.end]
     if expected is None:
-        assert world.job.result(**options) == 42
+        assert world.job.result(timeout, wait) == 42
         return
     with pytest.raises(expected):
-        world.job.result(**options)
+        world.job.result(timeout, wait)
 
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
