@@ -64,6 +64,16 @@ class FastPath:
             if at > start:
                 yield data[start:at]
 
+    def cut_whole(self, data: bytes) -> list[str]:
+        """Give the texts if there is nothing else in the data, and none of them is incomplete.
+
+        Else nothing, and nothing has happened: give the data to `cut` then.
+        """
+        if self._missing or not self._is_between_messages:
+            return []
+        texts, at = self._cut_short(data, 0)
+        return texts if at == len(data) else []
+
     @property
     def _is_between_messages(self) -> bool:
         return not (self._owed or self._in_fragments or self._header)
