@@ -300,3 +300,16 @@ def test_plain_messages_do_not_reach_wsproto(monkeypatch: pytest.MonkeyPatch) ->
     protocol.receive(HELLO * 1000 + PING + WORLD[:3])
     protocol.receive(WORLD[3:])
     assert seen == [PING]
+
+
+def test_whole_messages_are_cut_in_one_step_and_nothing_else_is() -> None:
+    path = FastPath(1000)
+    both = b"\x81\x01a\x81\x02bc"
+    assert path.cut_whole(both) == ["a", "bc"]
+    for other in (both + b"\x81", both + b"\x89\x00", b"\x01\x01a", b"\x82\x01a", b"\x81\x01\xff"):
+        assert path.cut_whole(other) == []
+    assert list(path.cut(both)) == [["a", "bc"]]  # nothing of the others was kept
+    list(path.cut(b"\x81\x02b"))
+    assert path.cut_whole(b"c") == path.cut_whole(both) == []  # a message is incomplete
+    list(path.cut(b"c\x01\x01a"))
+    assert path.cut_whole(both) == []  # in a fragmented one
