@@ -104,7 +104,7 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, 4096), hard))
-    begin = CLIENTS[kind](url, ["job-%d" % number for number in range(jobs)])
+    begin = CLIENTS[kind](url, [f"job-{number}" for number in range(jobs)])
     before = threading.active_count()
     begin()
     time.sleep(SETTLED)
