@@ -26,6 +26,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from wsproto.utilities import generate_accept_token
@@ -107,7 +108,8 @@ class Connection:
             case "GET", ["streams"]:
                 return answer(str(len(self._service.streams)).encode())
             case "GET", ["asked"]:
-                return answer(json.dumps([self._service.asked, self._service.listed]).encode())
+                counts = {"asked": self._service.asked, "listed": self._service.listed}
+                return answer(json.dumps(counts).encode())
             case "POST", ["beat"]:
                 self._service.start_beat(int(query["messages"]))
                 return answer(b"{}")
@@ -200,7 +202,7 @@ def raise_file_limit(files: int) -> None:
             ) from None
 
 
-def call(url: str, path: str, method: str = "GET") -> object:
+def call(url: str, path: str, method: str = "GET") -> Any:
     """Ask the stub something."""
     request = urllib.request.Request(url + path, method=method)
     with urllib.request.urlopen(request, timeout=30) as response:

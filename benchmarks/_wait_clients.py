@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 TOKEN = "the-token"
@@ -44,25 +45,25 @@ def original(url: str, ids: list[str]) -> Callable[[], None]:
     )
     client = RuntimeClient(credentials)
     jobs = [RuntimeJob("b", client, credentials, job_id, "p") for job_id in ids]
-    return lambda: _in_threads([lambda job=job: job.result(FOREVER, WAIT) for job in jobs])
+    return lambda: _in_threads([partial(job.result, FOREVER, WAIT) for job in jobs])
 
 
 def ours(url: str, ids: list[str]) -> Callable[[], None]:
     """The same with ours, by polling."""
     jobs = _jobs(url, ids, streams=False)
-    return lambda: _in_threads([lambda job=job: job.result(FOREVER, WAIT) for job in jobs])
+    return lambda: _in_threads([partial(job.result, FOREVER, WAIT) for job in jobs])
 
 
 def ours_with_streams(url: str, ids: list[str]) -> Callable[[], None]:
     """The same with ours, where the service has streams."""
     jobs = _jobs(url, ids, streams=True)
-    return lambda: _in_threads([lambda job=job: job.result(FOREVER, WAIT) for job in jobs])
+    return lambda: _in_threads([partial(job.result, FOREVER, WAIT) for job in jobs])
 
 
 def ours_unlimited(url: str, ids: list[str]) -> Callable[[], None]:
     """The same with ours, by polling, each job as often as with the original."""
     jobs = _jobs(url, ids, streams=False, status_rate=1_000.0)
-    return lambda: _in_threads([lambda job=job: job.result(FOREVER, WAIT) for job in jobs])
+    return lambda: _in_threads([partial(job.result, FOREVER, WAIT) for job in jobs])
 
 
 def ours_together(url: str, ids: list[str]) -> Callable[[], None]:

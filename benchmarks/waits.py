@@ -77,8 +77,8 @@ def measure(kind: str, python: str, jobs: int, seconds: int) -> Run:
         script = str(HERE / "_wait_clients.py")
         command = [python, script, kind, url, str(jobs), str(seconds)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        asked, listed = call(url, "/asked")  # type: ignore[misc]
-    return Run(**json.loads(done.stdout.splitlines()[-1]), asked=asked, listed=listed)
+        counts = call(url, "/asked")
+    return Run(**json.loads(done.stdout.splitlines()[-1]), **counts)
 
 
 def compare(scale: Scale, original: Path) -> dict[str, list[Run]]:

@@ -90,9 +90,8 @@ class Inbox:
         return was_empty
 
     def peek(self) -> Item | None:
-        """The next item, which stays; None if there is none."""
-        with self._lock:
-            return self._items[0] if self._items else None
+        """The next item, which stays; None if there is none. Called by who takes."""
+        return self._items[0] if self._items else None
 
     def take(self) -> bool:
         """Remove the next item; return whether there are more."""

@@ -60,6 +60,7 @@ class SharedLoop:
         self._lock = threading.Lock()
         self._calls: deque[Task] = deque()
         self._thread: threading.Thread | None = None
+        self._ident = 0
         self._wake_fd: socket.socket | None = None
         self._awake = False
         self._timers: list[tuple[float, int, Timer]] = []
@@ -99,7 +100,7 @@ class SharedLoop:
     @property
     def is_current(self) -> bool:
         """Whether the caller is a task on the loop."""
-        return self._thread is not None and self._thread.ident == threading.get_ident()
+        return self._ident == threading.get_ident()
 
     # ---- on the loop ---------------------------------------------------------------------------
 
@@ -166,6 +167,7 @@ class SharedLoop:
             assert self._selector is not None
             assert self._bell is not None
             selector, bell = self._selector, self._bell
+            self._ident = threading.get_ident()
         idle_until = self.now() + LINGER
         while True:
             rest = self._rest_until - self.now()
@@ -252,6 +254,7 @@ class SharedLoop:
             wake.close()
             self._wake_fd.close()
             self._thread = None
+            self._ident = 0  # the next thread of all may get the same
             return True
 
     def forget(self) -> None:

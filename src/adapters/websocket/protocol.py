@@ -131,6 +131,8 @@ class WebSocketProtocol:
 
     def data_to_send(self) -> bytes:
         """Take what has to be written to the socket now; ``b""`` if there is nothing."""
+        if not self._outbox:
+            return b""
         data = bytes(self._outbox)
         self._outbox.clear()
         return data
