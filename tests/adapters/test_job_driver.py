@@ -60,7 +60,7 @@ class Listener:
     items: list[Item] = attrs.field(factory=list)
     drops: int = 0
     is_full: bool = False
-    is_current_thread: bool = False
+    is_caller: bool = False
     is_waited_for: bool = True
     is_behind: bool = False
     error: BaseException | None = None

@@ -113,12 +113,12 @@ def test_the_callback_s_exception_stands_against_a_later_end(
 
 
 def test_who_is_the_current_thread(desk: Desk) -> None:
-    subscriber = desk.subscriber(lambda _: desk.heard.append(subscriber.is_current_thread))
+    subscriber = desk.subscriber(lambda _: desk.heard.append(subscriber.is_caller))
     subscriber.put(Batch(("1",)))
-    assert not subscriber.is_current_thread
+    assert not subscriber.is_caller
     desk.reactor.settle()
     assert desk.heard == [True]
-    assert not subscriber.is_current_thread
+    assert not subscriber.is_caller
 
 
 # ---- the iterator ------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_mark_does_not_wait_for_who_iterates(desk: Desk) -> None:
     results.put(Batch(("1",)))
     results.put(Mark(lambda: desk.heard.append("m")))
     assert desk.heard == ["m"]
-    assert not results.is_current_thread
+    assert not results.is_caller
 
 
 def test_an_iterator_waits(desk: Desk) -> None:

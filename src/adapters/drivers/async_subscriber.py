@@ -53,7 +53,7 @@ class AsyncCallbackSubscriber:
         """The cursor of what was delivered: how many calls of the callback have returned."""
 
     @property
-    def is_current_thread(self) -> bool:
+    def is_caller(self) -> bool:
         """See `Subscriber`. So are the tasks that the callback starts, as long as it waits."""
         return self._now is not None and _calls.get() is self._now
 
@@ -184,7 +184,7 @@ class AsyncInterimResults(AsyncIterator[Any]):
         return self._items.error
 
     @property
-    def is_current_thread(self) -> bool:
+    def is_caller(self) -> bool:
         """See `Subscriber`."""
         return False
 

@@ -130,7 +130,7 @@ class JobRunner:
     @property
     def is_in_callback(self) -> bool:
         """Whether the caller is the present or last subscriber's callback. From every thread."""
-        return self.subscriber is not None and self.subscriber.is_current_thread
+        return self.subscriber is not None and self.subscriber.is_caller
 
     # ---- callers -------------------------------------------------------------------------------
 

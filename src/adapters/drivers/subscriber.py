@@ -29,7 +29,7 @@ class Subscriber(Protocol):
         ...
 
     @property
-    def is_current_thread(self) -> bool:
+    def is_caller(self) -> bool:
         """Whether the caller is the user's callback."""
         ...
 
@@ -89,7 +89,7 @@ class CallbackSubscriber:
         """The cursor of what was delivered: how many calls of the callback have returned."""
 
     @property
-    def is_current_thread(self) -> bool:
+    def is_caller(self) -> bool:
         """Whether the caller is this subscriber's callback."""
         return self._runner == threading.get_ident()
 
@@ -185,7 +185,7 @@ class InterimResults(Closing, Iterator[Any]):
         return self._items.error
 
     @property
-    def is_current_thread(self) -> bool:
+    def is_caller(self) -> bool:
         """See `Subscriber`."""
         return False
 
