@@ -24,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak interop conformance \
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults interop conformance \
 	test-all format clean
 
 help: ## List the targets
@@ -84,9 +84,13 @@ bench: $(STAMP) ## Run the benchmarks, one after the other
 		$(PY) "$$file"; \
 	done
 
-soak: $(STAMP) ## Kill the local service at 100 moments under load; SEED=... repeats a schedule
-	@echo "soak: tests/soak/kill.py"
+soak-kill: $(STAMP) ## Kill the local service at 100 moments under load; SEED=... repeats a schedule
+	@echo "soak-kill: tests/soak/kill.py"
 	@$(PY) tests/soak/kill.py
+
+faults: $(STAMP) ## Run 2,000 schedules of faults; SEED=... SCHEDULE=... repeats one
+	@echo "faults: tests/faults/faults_run.py"
+	@$(PY) tests/faults/faults_run.py
 
 # Three environments, as the clients do not get on with each other, nor with us; our own has Qiskit,
 # of the last version that writes circuits which the original reads.

@@ -39,6 +39,10 @@ TRIES = 40
 """So many failures of one call in a row are none of the schedule's."""
 
 
+_PATIENT = urllib3.Retry(total=100, backoff_factor=0.01, backoff_max=0.1)
+"""The service may have been killed, and comes again."""
+
+
 class Text:
     """A decoder that leaves a text as it is."""
 
@@ -106,18 +110,21 @@ class Place:
     def __init__(self, port: int, read_timeout: float) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self.api = RuntimeClient(self.url, TOKEN, read_timeout=read_timeout, pool_size=64)
+        self._read_timeout = read_timeout
         self._control = urllib3.PoolManager(maxsize=8)
 
     def ask(self, what: str, job: str) -> dict[str, list[dict[str, object]]]:
         """Ask the service what it has done to a job, or tell it to go on."""
-        answer = self._control.request("GET", f"{self.url}/control/{what}/{job}", retries=20)
+        answer = self._control.request("GET", f"{self.url}/control/{what}/{job}", retries=_PATIENT)
         found: dict[str, list[dict[str, object]]] = json.loads(answer.data)
         return found
 
+    def client(self) -> RuntimeClient:
+        """Give a client of its own to each job: who shares one, shares its budget of requests."""
+        return RuntimeClient(self.url, TOKEN, read_timeout=self._read_timeout)
+
     def close(self) -> None:
         """Close all connections."""
-        self.api.close()
         self._control.clear()
 
 
@@ -154,9 +161,10 @@ class ThreadClient:
         )
         record.job_id, record.begun = job_id(plan), monotonic()
         first = Heard(is_first=True, hears_gaps=False)
+        api = self._place.client()
         job = RuntimeJob(
             "b",
-            self._place.api,
+            api,
             streams,
             record.job_id,
             "p",
@@ -167,7 +175,7 @@ class ThreadClient:
         )
         if plan.flow is Flow.CONSTRUCTOR:
             record.heard.append(first)
-        with job:
+        with api, job:
             _Run(self._place, self._arm, plan, record, job).run()
 
 
@@ -271,7 +279,7 @@ class _Run:
             self.record.wrongs.append("the interim results can never be had")
 
     def until_streamed(self) -> None:
-        """Wait for the end of the subscription; where the service keeps them, take all once more."""
+        """Wait for the end of the subscription; take all once more where they are kept."""
         self.record.doing = "waiting for the end of the subscription"
         while self.is_streaming():
             sleep(0.2)

@@ -1,4 +1,4 @@
-"""A clock that runs faster: the one setting by which every delay of client and service is scaled."""
+"""A clock that runs faster: the one setting that scales every delay of client and service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 
 from adapters.drivers.reactor import SharedReactor
 from adapters.drivers.shared_loop import SharedLoop
-from adapters.drivers.workers import WorkerPool
 
 SPEED = float(os.environ.get("FAULTS_SPEED") or 20)
 """How many seconds of the schedules pass in a second."""
@@ -29,9 +28,8 @@ class FastReactor(SharedReactor):
     """The reactor of a process, on a `FastLoop`."""
 
     def _begin(self) -> None:
+        super()._begin()
         self._loop = FastLoop("runtime-loop")
-        self._requests = WorkerPool("runtime-request", self._later)
-        self._callbacks = WorkerPool("runtime-callback", self._later)
 
     def wait(self, signal: threading.Event, deadline: float | None) -> bool:
         if deadline is None:

@@ -106,6 +106,7 @@ class Report:
 
     complaints: list[str] = attrs.field(factory=list)
     counts: Counter[str] = attrs.field(factory=Counter)
+    lock: threading.Lock = attrs.field(factory=threading.Lock)
 
 
 class Batch:
@@ -181,9 +182,15 @@ def judge(plan: Schedule, record: Record, place: Place, report: Report) -> None:
     """Check one schedule, and count what there was in it."""
     log = place.ask("log", record.job_id)
     found = problems(plan, record, log)
-    if found:
-        report.complaints.append(described(plan, record, log, found))
-    counts = report.counts
+    with report.lock:
+        if found:
+            report.complaints.append(described(plan, record, log, found))
+        _count(report.counts, plan, record, log)
+
+
+def _count(
+    counts: Counter[str], plan: Schedule, record: Record, log: dict[str, list[dict[str, object]]]
+) -> None:
     counts["schedules"] += 1
     counts[f"schedules, {plan.kind.value}"] += 1
     counts["timeouts that passed"] += record.timeouts
@@ -234,9 +241,7 @@ def run(seed: int, numbers: Iterable[int], at_once: int = AT_ONCE) -> Report:
 # ---- children, for what happens to whole processes ----------------------------------------------
 
 
-def _children(
-    service: Service, plans: list[Schedule], nowhere: int
-) -> list[subprocess.Popen[str]]:
+def _children(service: Service, plans: list[Schedule], nowhere: int) -> list[subprocess.Popen[str]]:
     found = []
     for kind in (Kind.INTERRUPTED, Kind.FORKED):
         numbers = [str(plan.number) for plan in plans if plan.kind is kind]

@@ -1,4 +1,4 @@
-"""What goes wrong in the life of one job: plain values, all of which follow from a seed and a number.
+"""What goes wrong in the life of one job: plain values, which follow from a seed and a number.
 
 Times are seconds since the job was submitted, on the clock of `faults_clock`. The service plays a
 schedule, the client runs through it, the checks compare; none of them needs anything else.
@@ -18,8 +18,8 @@ from runtime_core.traits import Resume
 TOKEN = "s3cr3t-t0k3n"
 
 EARLY = 3.0
-"""An early 1000 comes so many seconds before the job's end at least. Closer to it nobody can tell it
-from the close that follows the end."""
+"""An early 1000 comes so many seconds before the job's end at least. Closer to it nobody can tell
+it from the close that follows the end."""
 
 
 # ---- answers -----------------------------------------------------------------------------------
@@ -296,7 +296,24 @@ class Schedule:
 SOFT = (408, 429, 500, 502, 503, 504)
 HARD = (302, 307, 400, 401, 403, 404, 410)
 HANDSHAKE = (302, 302, 301, 400, 401, 403, 404, 426, 429, 429, 500, 502, 503, 503)
-CODES = (1000, 1000, 1001, 1001, 1002, 1003, None, 1007, 1008, 1009, 1011, 1012, 1013, 3000, 4000, 4999)
+CODES = (
+    1000,
+    1000,
+    1001,
+    1001,
+    1002,
+    1003,
+    None,
+    1007,
+    1008,
+    1009,
+    1011,
+    1012,
+    1013,
+    3000,
+    4000,
+    4999,
+)
 
 _KINDS = {48: Kind.INTERRUPTED, 49: Kind.FORKED, 20: Kind.KILLED, 40: Kind.KILLED}
 
@@ -393,9 +410,7 @@ def _broken(chance: random.Random) -> Broken:
     return Broken(how, chance.choice((0.0, chance.random(), chance.random())))
 
 
-def _answer(
-    chance: random.Random, often: float, soft: bool, is_result: bool
-) -> AnswerFault | None:
+def _answer(chance: random.Random, often: float, soft: bool, is_result: bool) -> AnswerFault | None:
     if chance.random() >= often:
         return None
     kind = chance.random()

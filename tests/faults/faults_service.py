@@ -15,7 +15,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,7 +25,6 @@ from faults_schedule import (
     EARLY,
     HONEST,
     TOKEN,
-    AnswerFault,
     Break,
     Broken,
     Closes,
@@ -102,7 +101,7 @@ class Job:
         return self.now - self.plan.lag >= self.plan.ends
 
 
-@lru_cache(maxsize=None)
+@cache
 def find(job_id: str) -> Job:
     """Give the job that an id stands for."""
     seed, number, begun = job_id.split("-")

@@ -480,7 +480,7 @@ BROKEN: list[tuple[Script, bool, str]] = [
     ((End.CLOSE,), True, "the connection broke"),
     ((End.RESET,), True, "the connection broke"),
     ((5.0,), True, "read_timeout"),
-    ((b"HTTP/1.1 2", End.CLOSE), False, "not HTTP"),
+    ((b"HTTP/1.1 2", End.CLOSE), True, "broke off"),
     ((HEAD + b"half", End.CLOSE), True, "broke off"),
     ((HEAD + b"half", End.RESET), True, "broke"),
     ((HEAD + b"half", 5.0), True, "read_timeout"),

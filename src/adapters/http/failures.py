@@ -35,6 +35,8 @@ from adapters.tls import tls_fault
 Hide: TypeAlias = Callable[[str], str]
 """Gives a text without the secrets in it."""
 
+_CUT_STATUS_LINE: Final = re.compile(r"H(T(T(P(/[\d.]*( \d{0,2})?)?)?)?)?", re.ASCII)
+
 _ADVICE: Final = {
     401: "Check the access token.",
     403: "This access token is not allowed to do that.",
@@ -101,10 +103,17 @@ def _proxy_failure(cause: Exception, proxy: Proxy | None) -> Failure:
 def _broken_connection(cause: object) -> Failure:
     if isinstance(cause, http.client.IncompleteRead):
         return Failure(f"the answer broke off: {cause!r}", True, True)
+    if isinstance(cause, http.client.BadStatusLine) and _is_cut(cause.line):
+        return Failure("the answer broke off", True, True)
     if isinstance(cause, OSError):
         return Failure(f"the connection broke: {cause}", True, True)
     advice = "Check the URL: what answers there does not speak HTTP."
     return Failure(f"the answer is not HTTP: {cause!r}", False, True, advice)
+
+
+def _is_cut(line: str) -> bool:
+    """Whether a status line is the beginning of a good one (RFC 9112, section 4)."""
+    return _CUT_STATUS_LINE.fullmatch(line) is not None
 
 
 def status_failure(

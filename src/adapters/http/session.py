@@ -193,6 +193,9 @@ class HttpSession:
             failure = Failure(f"the answer is compressed as {coding}, unasked", False, True)
             raise self.error(request, failure, status)
         body = self._read_all(request, response)
+        if not body and _has_no_frame(response) and request.method == "GET":
+            # http.client takes the end of the connection for the end of the headers, too.
+            raise self.error(request, Failure("the answer broke off", True, True), status)
         if body and is_html(kind):
             advice = "A proxy or a place to log in may be in the way: open the URL in a browser."
             raise self.error(
@@ -219,6 +222,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _has_no_frame(response: urllib3.BaseHTTPResponse) -> bool:
+    """Whether only the end of the connection says where the body ends (RFC 9112, section 6.3)."""
+    length = response.headers.get("Content-Length", "").strip()
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    return not (length or chunked) and response.status != 204 and response.version >= 11
 
 
 def _read_some(response: urllib3.BaseHTTPResponse) -> bytes:
