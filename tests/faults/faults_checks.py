@@ -127,7 +127,7 @@ def _heard(
         expected, gap = index + 1, unheard
     if heard.was_cancelled or heard.error is not None or expected is None:
         return found
-    if expected < len(plan.published) and not _may_miss_end(plan, log, gap):
+    if expected < len(plan.published) and not _may_miss_end(plan, log, gap or not heard.hears_gaps):
         found.append(f"the end is missing from message {expected} on, gap: {gap}")
     return found
 
@@ -144,7 +144,8 @@ def _may_show_result(plan: Schedule, log: dict[str, list[dict[str, Any]]]) -> bo
         return True
     if any(each["fault"] == str(Odd.STALE) for each in log["status"]):
         return True
-    return plan.resume is Resume.LIVE and len(log["streams"]) > 1
+    again = plan.kind is Kind.KILLED or len(log["streams"]) > 1
+    return plan.resume is Resume.LIVE and again
 
 
 def _index(plan: Schedule, item: object) -> int | str:
@@ -177,5 +178,8 @@ def _may_miss_end(plan: Schedule, log: dict[str, list[dict[str, Any]]], gap: boo
     if plan.resume is Resume.LIVE:
         last = ends if plan.kind is Kind.FORKED else ends[-1:]
         return gap or "closed early with 1000" in last
-    # Where they are kept, only a service that stops talking twice can have it come to that.
-    return gap and sum(end == "stall" for end in ends) > 1
+    # Where they are kept, only a service can have it come to that which fails again and again, and
+    # then falls silent.
+    stalls = sum(end == "stall" for end in ends)
+    failures = sum(not str(end).startswith("closed at the end") for end in ends)
+    return gap and (stalls > 1 or (stalls == 1 and failures > 2))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import socket
 import struct
@@ -208,7 +209,8 @@ async def reply(peer: Peer, job: Job, headers: Mapping[str, str], *, is_result: 
     # What the time is now, is what the answer says: a slow one may be stale when it arrives.
     good = result(job) if is_result else status(job, job.now)
     hard = fault is not None and plan.is_hard(fault)
-    entry = {"at": round(job.now, 3), "fault": str(fault or ""), "hard": hard, "said": ""}
+    now = job.now
+    entry = {"at": round(now, 3), "fault": str(fault or ""), "hard": hard, "said": ""}
     log.append(entry)
     await hold(job)
     if headers.get("x-access-token") != TOKEN:
@@ -216,7 +218,7 @@ async def reply(peer: Peer, job: Job, headers: Mapping[str, str], *, is_result: 
         return
     match fault:
         case None:
-            entry["said"] = "" if is_result else plan.status_at(entry["at"])
+            entry["said"] = "" if is_result else plan.status_at(now)
             await peer.write(good)
         case Refused():
             await peer.write(refusal(fault))
@@ -309,7 +311,7 @@ async def stream(peer: Peer, job: Job, headers: Mapping[str, str], after: int) -
             position = after
         case Resume.REPLAY:
             position = 0
-        case Resume.LIVE:
+        case _:
             position = job.visible()
     entry["start"] = position
     chance = random.Random(f"{plan.seed}/{plan.number}/{number}")
@@ -443,7 +445,7 @@ async def main() -> None:
 
 
 def _leave_with_parent(loop: asyncio.AbstractEventLoop) -> None:
-    if not sys.stdin.buffer.raw.read(1):  # type: ignore[attr-defined]
+    if not os.read(sys.stdin.fileno(), 1):
         loop.stop()
 
 

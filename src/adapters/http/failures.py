@@ -103,7 +103,7 @@ def _proxy_failure(cause: Exception, proxy: Proxy | None) -> Failure:
 def _broken_connection(cause: object) -> Failure:
     if isinstance(cause, http.client.IncompleteRead):
         return Failure(f"the answer broke off: {cause!r}", True, True)
-    if isinstance(cause, http.client.BadStatusLine) and _is_cut(cause.line):
+    if isinstance(cause, http.client.BadStatusLine) and _is_cut(cause.args[0]):
         return Failure("the answer broke off", True, True)
     if isinstance(cause, OSError):
         return Failure(f"the connection broke: {cause}", True, True)
