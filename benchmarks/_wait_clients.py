@@ -30,9 +30,9 @@ SETTLED = 3.0
 def original(url: str, ids: list[str]) -> Callable[[], None]:
     """A thread each in `RuntimeJob.result` of qiskit-ibmq-provider."""
     warnings.simplefilter("ignore")
-    from qiskit.providers.ibmq.api.clients import RuntimeClient
-    from qiskit.providers.ibmq.credentials import Credentials
-    from qiskit.providers.ibmq.runtime import RuntimeJob
+    from qiskit.providers.ibmq.api.clients import RuntimeClient  # pyright: ignore[reportMissingImports]
+    from qiskit.providers.ibmq.credentials import Credentials  # pyright: ignore[reportMissingImports]
+    from qiskit.providers.ibmq.runtime import RuntimeJob  # pyright: ignore[reportMissingImports]
 
     credentials = Credentials(
         TOKEN,
