@@ -5,101 +5,23 @@ from __future__ import annotations
 import errno
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
 
 import attrs
 import websocket_bytes
 from fake_network import FakeSocket, NetworkReactor, Receive
-from fakes import FakeClient, World
+from stream_script import CLOSE, GARBAGE, PAUSE, PONG, Fault, Faults, Kind, Said
 from websocket_bytes import accepted, close_frame, frame
 
-from adapters.drivers.inbox import Gap
-from adapters.job import RuntimeJob
-from adapters.websocket.client import RuntimeWebsocketClient
-from runtime_core.events import JobStarted
 from runtime_core.traits import Resume
 
-PING, PONG, CLOSE = 9, 10, 8
 HEAD_END = b"\r\n\r\n"
 ACKNOWLEDGEMENT = websocket_bytes.text("ok")
 HEAD = len(accepted(websocket_bytes.REQUEST))
 """The size of the handshake's answer in bytes."""
 OPENING = HEAD + len(ACKNOWLEDGEMENT)
 """What every connection begins with, in bytes."""
-
-
-# ---- what is streamed --------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Said:
-    """What a service sends at a time: a message with its frames, or, without text, only frames."""
-
-    at: float
-    frames: bytes
-    text: str | None = None
-
-
-def says(at: float, text: str) -> Said:
-    return Said(at, websocket_bytes.text(text), text)
-
-
-def says_in_parts(at: float, *parts: bytes, between: bytes = b"") -> Said:
-    """A message in so many fragments, with other frames between them."""
-    frames = [
-        frame(0 if number else 1, part, fin=number == len(parts) - 1)
-        for number, part in enumerate(parts)
-    ]
-    return Said(at, between.join(frames), b"".join(parts).decode())
-
-
-def pings(at: float, payload: bytes = b"") -> Said:
-    return Said(at, frame(PING, payload))
-
-
-# ---- what goes wrong ---------------------------------------------------------------------------
-
-
-class Kind(Enum):
-    """What becomes of a connection after so many bytes of the service."""
-
-    RESET = "reset"
-    HALF_CLOSE = "half-close"
-    STALL = "stall"
-    GARBAGE = "garbage"
-    BROKEN_PIPE = "broken pipe"
-    """Nothing can be written any more; all that the service says can still be read."""
-    PAUSE = "pause"
-    """What follows comes a little later, and in a read of its own."""
-    BYTEWISE = "bytewise"
-    """Every further byte in a read of its own."""
-
-
-@attrs.frozen
-class Fault:
-    """What happens to a connection."""
-
-    kind: Kind
-    at: int = 0
-    """After how many bytes."""
-
-
-GARBAGE = b"\xff" * 40
-"""Nowhere in a stream of frames with text is this right; the end of a header it is not, either."""
-PAUSE = 0.01
-
-Faults: TypeAlias = Callable[[int], Fault | None]
-"""The fault of each connection, by its number."""
-
-
-def first(fault: Fault) -> Faults:
-    return lambda number: fault if number == 1 else None
-
-
-# ---- the service -------------------------------------------------------------------------------
 
 
 @attrs.define(eq=False)
@@ -292,20 +214,13 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send this, as far as the fault lets it through."""
         before, self.written = self.written, self.written + len(data)
-        if self.sock.is_closed:
-            return
-        if self.fault is None or self.written <= self.fault.at:
+        if self.fault is None:
             self._feed(data)
-            if self.fault is not None and self.written == self.fault.at:
-                self._fail(self.fault.kind, b"")
             return
-        cut = max(0, self.fault.at - before)
-        if cut or self.fault.at == before == 0:
-            if data[:cut]:
-                self._feed(data[:cut])
-            self._fail(self.fault.kind, data[cut:])
-        else:
-            self._fail(self.fault.kind, data)
+        room = max(0, self.fault.at - before)
+        self._feed(data[:room])
+        if self.written >= self.fault.at:
+            self._fail(self.fault.kind, data[room:])
 
     def _fail(self, kind: Kind, rest: bytes) -> None:
         match kind:
@@ -367,105 +282,3 @@ def _cut(data: bytearray) -> tuple[int, bytes, int] | None:
     mask = data[2:6]
     payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data[6 : 6 + length]))
     return data[0] & 0x0F, payload, 6 + length
-
-
-# ---- a job in all this -------------------------------------------------------------------------
-
-
-@attrs.define(eq=False)
-class StreamedWorld(World):
-    """A reactor, a service with streams, and a job."""
-
-    network: NetworkReactor
-    service: StreamService
-    heard: list[Any] = attrs.field(factory=list)
-    """What the callback was called with, gaps included."""
-
-    @property
-    def traces(self) -> list[str]:
-        return super().traces + [f"socket {sock.number}" for sock in self.network.open_sockets]
-
-    def listen(self, first: Callable[[str], object] = str) -> None:
-        """Stream into `heard`; something else may be done with each text first."""
-
-        def callback(_: str, text: str) -> None:
-            first(text)
-            self.heard.append(text)
-
-        self.job.stream_results(
-            callback,
-            AsText,
-            on_gap=lambda _, gap: self.heard.append(gap),
-        )
-
-    @property
-    def texts(self) -> list[str]:
-        """The interim results that the callback got."""
-        return [item for item in self.heard if not isinstance(item, Gap)]
-
-
-class AsText:
-    """Decodes nothing."""
-
-    @classmethod
-    def decode(cls, data: str) -> str:
-        return data
-
-
-def streamed_world(service: StreamService, *, result: str = "42", **options: Any) -> StreamedWorld:
-    """Make a running job of this service; it ends when the service says."""
-    network = NetworkReactor(service.accept)
-    done = service.ends if service.done is None else service.done
-    client = FakeClient(
-        network, lambda: service.end if network.time >= done else "RUNNING", result=result
-    )
-    streams = RuntimeWebsocketClient(
-        "ws://service.example",
-        "s3cret-token",
-        resume=service.resume.value,
-        streams_result=service.result is not None,
-    )
-    options = {"initial": JobStarted()} | options
-    job = RuntimeJob("b", client, streams, "j1", "p", reactor=network, **options)
-    return StreamedWorld(network, client, None, job, network, service)
-
-
-def account(world: StreamedWorld) -> None:
-    """Hold what the callback heard against what the service published.
-
-    Where it keeps what it published, that is exactly this, and no gap; it is the beginning of it if
-    the stream has an error. Where not, it is what came through, in order, once each, and wherever
-    something was missed there is a gap.
-    """
-    service, heard = world.service, world.heard
-    if service.resume is not Resume.LIVE:
-        whole = world.job.stream_error() is None
-        assert heard == service.texts[: None if whole else len(heard)]
-        return
-    arrived = service.arrived
-    streamed = service.result is not None and service.end == "COMPLETED"
-    if streamed and arrived[-1:] == [service.result]:
-        arrived.pop()
-    assert world.texts == arrived
-    assert missed(heard, service.texts) == []
-    assert [item for item in heard if isinstance(item, Gap)] == [
-        Gap(sum(isinstance(other, str) for other in heard[:at]))
-        for at, item in enumerate(heard)
-        if isinstance(item, Gap)
-    ]
-
-
-def missed(heard: Iterable[Any], texts: list[str]) -> list[str]:
-    """What is missing in `heard` without a gap in its place; the texts all differ."""
-    found: list[str] = []
-    at = 0
-    may_skip = False
-    for item in heard:
-        if isinstance(item, Gap):
-            may_skip = True
-            continue
-        where = texts.index(item, at)
-        if not may_skip:
-            found += texts[at:where]
-        at, may_skip = where + 1, False
-    return found if may_skip else found + texts[at:]

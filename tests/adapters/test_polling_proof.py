@@ -14,14 +14,9 @@ from collections.abc import Callable
 import attrs
 import pytest
 from fake_network import plug_in
-from fake_service import (
-    Said,
-    StreamedWorld,
-    StreamService,
-    account,
-    says,
-    streamed_world,
-)
+from fake_service import StreamService
+from stream_script import Said, says
+from streamed_world import StreamedWorld, account, streamed_world
 from websocket_bytes import frame
 
 from adapters.drivers.channel import OPEN_TIMEOUT

@@ -8,18 +8,9 @@ import logging
 
 import pytest
 from fake_network import plug_in
-from fake_service import (
-    HEAD,
-    OPENING,
-    Fault,
-    Kind,
-    Said,
-    StreamedWorld,
-    StreamService,
-    first,
-    says,
-    streamed_world,
-)
+from fake_service import HEAD, OPENING, StreamService
+from stream_script import Fault, Kind, Said, first, says
+from streamed_world import StreamedWorld, streamed_world
 from websocket_bytes import frame
 
 from adapters.drivers import channel, inbox

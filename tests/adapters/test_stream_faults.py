@@ -11,22 +11,9 @@ import logging
 import attrs
 import pytest
 from fake_network import plug_in
-from fake_service import (
-    HEAD,
-    OPENING,
-    Fault,
-    Faults,
-    Kind,
-    Said,
-    StreamedWorld,
-    StreamService,
-    account,
-    first,
-    pings,
-    says,
-    says_in_parts,
-    streamed_world,
-)
+from fake_service import HEAD, OPENING, StreamService
+from stream_script import Fault, Faults, Kind, Said, first, pings, says, says_in_parts
+from streamed_world import StreamedWorld, account, streamed_world
 from websocket_bytes import frame
 
 from runtime_core.traits import Resume

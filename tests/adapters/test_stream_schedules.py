@@ -1,6 +1,6 @@
 """Seeded schedules of everything at once: several faults, refusals, slow callbacks, early ends.
 
-A schedule that fails prints its seed; ``test_a_schedule(seed)`` runs it again.
+The seed of a schedule stands in its test's name: ``pytest -k 'a_schedule[17]'`` runs it again.
 """
 
 from __future__ import annotations
@@ -12,20 +12,10 @@ from functools import partial
 
 import pytest
 from fake_network import plug_in
-from fake_service import (
-    OPENING,
-    Fault,
-    Kind,
-    Said,
-    StreamedWorld,
-    StreamService,
-    account,
-    pings,
-    says,
-    says_in_parts,
-    streamed_world,
-)
+from fake_service import OPENING, StreamService
 from fakes import Answer, Late, Value, failure
+from stream_script import Fault, Kind, Said, pings, says, says_in_parts
+from streamed_world import StreamedWorld, account, streamed_world
 from test_polling_proof import REFUSALS
 from websocket_bytes import close_frame
 
@@ -89,10 +79,10 @@ def made(dice: random.Random) -> StreamedWorld:
     doors = {number: errno.ECONNREFUSED for number in range(1, 9) if dice.random() < 0.1}
     world.network.doors = lambda number: doors.get(number, 0)
     for _ in range(dice.randrange(3)):
-        closed_at = dice.uniform(0.0, ends) * dice.choice((0.1, 1.0))
+        moment = dice.uniform(0.0, ends) * dice.choice((0.1, 1.0))
         # Not 1000: read when the job is known to have ended, it says that the stream is complete.
         code = dice.choice((1001, 1011, 4000))
-        world.network.at(closed_at, partial(close, service, code))
+        world.network.at(moment, partial(close, service, code))
     if dice.random() < 0.3:
         world.client.now_says(unsteady(dice, world))
     return world
