@@ -611,6 +611,18 @@ def test_a_pause_that_ends_just_before_the_drain_deadline_leaves_all_of_it() -> 
 
 
 @pytest.mark.usefixtures("small")
+def test_a_drain_deadline_that_runs_already_stands_still_during_a_pause() -> None:
+    script: Script = (OPENS, 1.0, says(*"12345"), 24.0, says("6"), 0.5, CLOSES)
+    w = streamed(script, ends=0.5, resume=Resume.LIVE)
+    items = w.job.interim_results()
+    w.job.wait_for_final_state(wait=0.5)
+    w.reactor.advance(19.5)
+    assert list(items) == [1, 2, 3, 4, 5, 6]
+    assert w.reactor.elapsed == 25.5
+    assert w.traces == []
+
+
+@pytest.mark.usefixtures("small")
 def test_a_full_iterator_that_is_closed_does_not_pause_the_next_stream(heard: Heard) -> None:
     w = streamed((OPENS, says(*"12345")), (OPENS, says("1"), 1.0, says("2")))
     with w.job.interim_results():

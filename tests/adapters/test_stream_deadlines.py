@@ -15,6 +15,7 @@ from websocket_bytes import frame
 
 from adapters.drivers import channel, inbox
 from adapters.drivers.channel import CLOSE_TIMEOUT, OPEN_TIMEOUT, PING_INTERVAL
+from adapters.drivers.inbox import Gap
 from runtime_core.events import JobQueued
 from runtime_core.polling import LONGEST_RETRY, retry_delay
 from runtime_core.traits import Resume
@@ -195,6 +196,21 @@ def test_a_slow_callback_suspends_the_judgement_of_the_peer(
     world.network.advance(0.2)
     assert ended_at(world) == [160.0]
     assert world.heard == [each.text for each in said]
+
+
+def test_what_came_before_a_break_is_read_when_there_is_room_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inbox, "MESSAGE_LIMIT", 4)
+    said = (*(says(0.0, str(number)) for number in range(6)), says(5.0, "6"))
+    broken = first(Fault(Kind.BROKEN_PIPE, OPENING + 18))
+    world = streamed_world(StreamService(said, HOUR, Resume.LIVE, faults=broken))
+    world.listen(lambda text: world.network.hold(131.0) if text == "0" else None)
+    world.network.advance(135.0)
+    # The ping at 20 s could not be written; the last message was read at 131 s, within the steps
+    # of 2 s in which the peer is listened to from then on.
+    assert world.heard == [*world.service.texts, Gap(7)]
+    assert ended_at(world) == [132.0 + CLOSE_TIMEOUT, None]
 
 
 def test_a_peer_that_answers_no_close_is_left_after_a_while() -> None:

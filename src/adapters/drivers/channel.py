@@ -374,12 +374,13 @@ class SocketChannel:
         if self._listener is None:
             self._end()
             return
+        self._heard = False
         self._set_deadline(CLOSE_TIMEOUT, lambda: self._on_unread(error))
         self._watch(self._mask())
 
     def _on_unread(self, error: OSError) -> None:
-        """It broke a while ago, and its end has not been read, unless it is we who do not read."""
-        if self._paused:
+        """It broke a while ago: it is over if nothing was heard since, and we would have read it."""
+        if self._heard or self._paused:
             self._on_broken(error)
             return
         self._fail(f"it broke: {error}", error)

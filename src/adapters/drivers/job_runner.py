@@ -219,8 +219,6 @@ class JobRunner:
         self._paused = paused
         if self._channel is not None:
             (self._channel.pause if paused else self._channel.resume)()
-        if paused and TimerName.STREAM in self._timers:
-            self._start_timer(self._timers[TimerName.STREAM][0])  # now it is held
         if not paused:
             held, self._held = self._held, {}
             for command in held.values():
@@ -317,7 +315,8 @@ class JobRunner:
     def _start_timer(self, command: StartTimer) -> None:
         self._stop_timer(command.name)
         if command.name is TimerName.STREAM and self._paused:
-            # The drain deadline: it is we who do not read, so the service is not late.
+            # The drain deadline: it is we who do not read, so the service is not late. One that ran
+            # already when the pause began starts again for the messages that brought the pause.
             self._held[StartTimer] = command
             return
         delay = self._reactor.jittered(command.delay)
