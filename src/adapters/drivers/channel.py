@@ -379,7 +379,7 @@ class SocketChannel:
         self._watch(self._mask())
 
     def _on_unread(self, error: OSError) -> None:
-        """It broke a while ago: it is over if nothing was heard since, and we would have read it."""
+        """It broke a while ago: go on only if something was heard since, or if we do not read."""
         if self._heard or self._paused:
             self._on_broken(error)
             return
