@@ -84,6 +84,12 @@ bench: $(STAMP) ## Run the benchmarks, one after the other
 		$(PY) "$$file"; \
 	done
 
+MINUTES := 10
+
+soak: $(STAMP) ## Streams and waits with faults for MINUTES=10, watching what grows
+	@echo "soak: tests/soak/long.py"
+	@$(PY) tests/soak/long.py $(MINUTES)
+
 soak-kill: $(STAMP) ## Kill the local service at 100 moments under load; SEED=... repeats a schedule
 	@echo "soak-kill: tests/soak/kill.py"
 	@$(PY) tests/soak/kill.py

@@ -142,7 +142,7 @@ def _may_show_result(plan: Schedule, log: dict[str, list[dict[str, Any]]]) -> bo
         return False
     if any(each["hard"] for each in log["result"]):
         return True
-    if any(each["fault"] == str(Odd.STALE) for each in log["status"]):
+    if any(each["fault"] in (str(Odd.STALE), str(Odd.UNKNOWN_WORD)) for each in log["status"]):
         return True
     again = plan.kind is Kind.KILLED or len(log["streams"]) > 1
     return plan.resume is Resume.LIVE and again
@@ -180,6 +180,8 @@ def _may_miss_end(plan: Schedule, log: dict[str, list[dict[str, Any]]], gap: boo
         return gap or "closed early with 1000" in last
     # Where they are kept, only a service can have it come to that which fails again and again, and
     # then falls silent.
+    if plan.kind is Kind.KILLED:
+        return gap  # who was killed has forgotten how often it failed
     stalls = sum(end == "stall" for end in ends)
     failures = sum(not str(end).startswith("closed at the end") for end in ends)
     return gap and (stalls > 1 or (stalls == 1 and failures > 2))

@@ -16,7 +16,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -102,7 +102,7 @@ class Job:
         return self.now - self.plan.lag >= self.plan.ends
 
 
-@cache
+@lru_cache(maxsize=10_000)
 def find(job_id: str) -> Job:
     """Give the job that an id stands for."""
     seed, number, begun = job_id.split("-")
