@@ -1,4 +1,4 @@
-"""Streams and waits for minutes or hours, against services that fail and the local one that does not.
+"""Streams and waits for minutes or hours, against services that fail and the local one.
 
 `make soak` takes ten minutes, `make soak MINUTES=60` an hour. The load comes in rounds; between two
 of them nothing is under way, and what the process holds then is measured. After a while it must be
