@@ -104,7 +104,7 @@ def stream_shape(stream: StreamRegion, asked: int) -> tuple[Any, ...]:
         stream.is_open and bool(stream.timer) and stream.position > stream.armed_at,
         live and stream.exposed,
         live and (stream.clean_mark > 0, stream.clean_mark <= asked),
-        stream.is_active and stream.last_pass,
+        stream.is_active and stream.last_pass and stream.attempts,
         stream.held is not None and (True, stream.held_mark <= asked, stream.gap_follows),
     )
 
