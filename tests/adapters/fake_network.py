@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, cast
 import pytest
 from fakes import FakeReactor, FakeTimer, Task
 
-from adapters.drivers import channel
+from adapters.drivers import channel, connector
 from adapters.drivers.channel import Channel, SocketChannel
 from adapters.drivers.loop import Ready
 from adapters.drivers.workers import WorkerPool
@@ -232,7 +232,7 @@ class NetworkReactor(FakeReactor):
 
 
 class SocketModule:
-    """Stands for the module `socket` in the channel's."""
+    """Stands for the module `socket` in those of channels and connectors."""
 
     SOCK_STREAM = socket.SOCK_STREAM
     IPPROTO_TCP = socket.IPPROTO_TCP
@@ -255,4 +255,5 @@ PLUG = SocketModule()
 
 def plug_in(patch: pytest.MonkeyPatch) -> None:
     """Let channels connect to the fake network instead of the world."""
-    patch.setattr(channel, "socket", PLUG)
+    for module in (channel, connector):
+        patch.setattr(module, "socket", PLUG)

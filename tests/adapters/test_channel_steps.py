@@ -116,8 +116,7 @@ class Scene:
             StreamEndpoint("host.example", 1, None, self.sink),
             self.heard.extend,
         )
-        self.channel._socket = cast("socket.socket", self.socket)
-        self.channel._on_secured()
+        self.channel._on_connected(cast("socket.socket", self.socket))
 
     def has(self, size: int) -> list[int]:
         """Read until nothing of so many bytes is left; how much was asked for each time."""

@@ -1,22 +1,19 @@
-"""One connection on the shared loop: connecting, TLS, reading, writing, keep-alive, closing.
+"""One connection on a loop: reading, writing, keep-alive, closing; `connector` makes its socket.
 
 What the bytes mean is the `StreamProtocol`'s business; what to do about events, the machine's.
 """
 
 from __future__ import annotations
 
-import errno
 import selectors
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from adapters.drivers.connector import BLOCKED, Connector, place, stream_failure
 from adapters.drivers.loop import Loop, Task, TimerHandle
 from adapters.drivers.workers import WorkerPool
-from adapters.http.tunnel import Tunnel, TunnelOpen, TunnelRefused
-from adapters.proxy import Proxy
-from adapters.tls import certificate_fault, tls_fault
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import TransportError
 from runtime_core.events import (
@@ -35,8 +32,6 @@ whole: one that comes in one piece is copied less often."""
 FIRST_READ_BYTES = 8 * 1024
 """How much is read at a time while little comes: the memory for a read is taken before it is known
 how much there is, and for a large one that costs several times what a small message does."""
-TUNNEL_BYTES = 4096
-"""How much of a proxy's answer is read at a time."""
 WRITE_LIMIT = 1024 * 1024
 """How much may wait to be written; only a peer that floods us with pings gets that far."""
 OPEN_TIMEOUT = 30.0
@@ -46,11 +41,9 @@ PING_INTERVAL = 20.0
 CLOSE_TIMEOUT = 2.0
 """Seconds that the peer has to answer our close."""
 
-Address: TypeAlias = tuple[int, int, int, str, Any]
 Listener: TypeAlias = Callable[[Sequence[StreamEvent]], None]
 
 _LAST = (StreamNotReady, StreamClosed, StreamFailed)
-_BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Channel(Protocol):
@@ -86,209 +79,32 @@ class SocketChannel:
         self._protocol = endpoint.protocol
         self._listener: Listener | None = listener
         self._socket: socket.socket | None = None
-        self._addresses: list[Address] = []
         self._outgoing = bytearray()
-        self._tunnel: Tunnel | None = None
-        self._step = self._on_connected
+        self._step = self._on_ready
         self._watched = 0
         self._read_bytes = FIRST_READ_BYTES
         self._is_open = False
         self._paused = False
         self._heard = False
         self._pinged = False
-        self._patience: float = 0.0
-        self._attempt: TimerHandle | None = None
         self.on_gone: Task | None = None
         """Called once, when the connection is over and its socket closed."""
         self._deadline: TimerHandle | None = loop.call_later(OPEN_TIMEOUT, self._on_open_timeout)
-        # Name resolution blocks and cannot be interrupted: never on the loop.
-        workers.submit(self._resolve)
+        self._connector: Connector | None = Connector(
+            loop, workers, endpoint, OPEN_TIMEOUT, self._on_connected, self._tell_failure
+        )
 
     def __repr__(self) -> str:
-        return f"<SocketChannel {self._connection} to {self._where}>"
+        return f"<SocketChannel {self._connection} to {place(self._endpoint)}>"
 
     @property
     def is_closing(self) -> bool:
         """Whether nobody is told of it any more, and it is not over yet."""
         return self._listener is None and self._socket is not None
 
-    @property
-    def _where(self) -> str:
-        return f"{self._endpoint.host}:{self._endpoint.port}"
-
-    # ---- connecting ----------------------------------------------------------------------------
-
-    @property
-    def _first(self) -> tuple[str, int]:
-        """Where to connect to: the proxy, or the service itself."""
-        way = self._endpoint.proxy or self._endpoint
-        return way.host, way.port
-
-    @property
-    def _whose(self) -> str:
-        """How messages call what answers first, in the genitive."""
-        proxy = self._endpoint.proxy
-        return f"the proxy {proxy.netloc}'s" if proxy else "its"
-
-    def _resolve(self) -> None:
-        """On a worker: prepare what there is to prepare, look the host up."""
-        try:
-            if self._endpoint.prepare is not None:
-                self._endpoint.prepare()
-        except Exception as error:  # of whoever made the endpoint
-            unready = error
-            self._loop.call_soon(lambda: self._on_unready(unready))
-            return
-        host, port = self._first
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            what, failure = f"{self._whose} name was not found: {error}", error
-            self._loop.call_soon(lambda: self._fail(what, failure))
-            return
-        self._loop.call_soon(lambda: self._connect(found))
-
-    def _on_unready(self, error: Exception) -> None:
-        if isinstance(error, TransportError):
-            self._tell_failure(error)
-        else:
-            self._fail(f"it could not be prepared: {error}", error)
-
-    def _connect(self, addresses: Sequence[Address]) -> None:
-        if self._deadline is None:
-            return  # closed meanwhile
-        self._addresses = list(addresses)
-        # One that does not answer must leave time for those after it.
-        self._patience = OPEN_TIMEOUT / (len(addresses) + 1)
-        self._try_next(OSError(errno.EADDRNOTAVAIL, "it has no address"))
-
-    def _try_next(self, last: OSError) -> None:
-        """Connect to the next address; the last error tells why if there is none."""
-        self._drop_socket()
-        self._end_attempt()
-        if not self._addresses:
-            proxy = self._endpoint.proxy
-            place = f" to the proxy {proxy.netloc}" if proxy else ""
-            self._fail(f"no connection{place}: {last}", last)
-            return
-        family, kind, protocol, _, address = self._addresses.pop(0)
-        try:
-            self._socket = socket.socket(family, kind, protocol)
-            self._socket.setblocking(False)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            code = self._socket.connect_ex(address)
-        except OSError as error:
-            self._try_next(error)
-            return
-        if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-            self._try_next(OSError(code, errno.errorcode.get(code, "unknown error")))
-            return
-        self._step = self._on_connected
-        self._attempt = self._loop.call_later(self._patience, self._on_no_answer)
-        self._watch(selectors.EVENT_WRITE)
-
-    def _on_no_answer(self) -> None:
-        self._try_next(TimeoutError(errno.ETIMEDOUT, "it does not answer"))
-
-    def _end_attempt(self) -> None:
-        if self._attempt is not None:
-            self._attempt.cancel()
-            self._attempt = None
-
-    def _on_connected(self) -> None:
-        assert self._socket is not None
-        self._end_attempt()
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._try_next(OSError(code, errno.errorcode.get(code, "unknown error")))
-            return
-        if self._endpoint.proxy is None:
-            self._secure(self._socket)
-        else:
-            self._ask_for_a_way(self._endpoint.proxy)
-
-    def _ask_for_a_way(self, proxy: Proxy) -> None:
-        """Have the proxy connect to the service."""
-        endpoint = self._endpoint
-        if proxy.scheme != "http":
-            self._fail(f"the proxy {proxy.netloc} wants TLS, with which no stream goes by it", None)
-            return
-        try:
-            self._tunnel = Tunnel(endpoint.host, endpoint.port, proxy.authorization)
-        except ValueError as error:
-            self._fail(f"the proxy {proxy.netloc} cannot be asked: {error}", error)
-            return
-        self._outgoing += self._tunnel.request
-        self._step = self._on_tunnel
-        self._on_tunnel()
-
-    def _on_tunnel(self) -> None:
-        """Write what is left of the question; read the answer, which comes after it."""
-        assert self._socket is not None
-        assert self._tunnel is not None
-        try:
-            if self._outgoing:
-                del self._outgoing[: self._socket.send(self._outgoing)]
-            else:
-                self._take_answer(self._tunnel, self._socket, self._socket.recv(TUNNEL_BYTES))
-                return
-        except _BLOCKED:
-            pass
-        except OSError as error:
-            self._fail(f"{self._whose} connection broke: {error}", error)
-            return
-        self._watch(selectors.EVENT_WRITE if self._outgoing else selectors.EVENT_READ)
-
-    def _take_answer(self, tunnel: Tunnel, sock: socket.socket, data: bytes) -> None:
-        match tunnel.receive(data):
-            case None:
-                return
-            case TunnelOpen():
-                self._tunnel = None
-                self._secure(sock)
-            case TunnelRefused(what, retryable, advice, retry_after):
-                assert self._endpoint.proxy is not None
-                # Its status is not the service's, which has not been asked.
-                message = (
-                    f"The stream from {self._where} failed: the proxy "
-                    f"{self._endpoint.proxy.netloc} {what}. {advice}"
-                )
-                self._tell_failure(TransportError(message.rstrip(), None, retryable, retry_after))
-
-    def _secure(self, sock: socket.socket) -> None:
-        if self._endpoint.tls is None:
-            self._on_secured()
-            return
-        # The new socket takes the number of the old one over.
-        self._watch(0)
-        try:
-            self._socket = self._endpoint.tls.wrap_socket(
-                sock, server_hostname=self._endpoint.host, do_handshake_on_connect=False
-            )
-        except (OSError, ValueError) as error:
-            self._fail(f"TLS could not be started: {error}", error)
-            return
-        self._step = self._on_handshake
-        self._on_handshake()
-
-    def _on_handshake(self) -> None:
-        assert isinstance(self._socket, ssl.SSLSocket)
-        try:
-            self._socket.do_handshake()
-        except ssl.SSLWantReadError:
-            self._watch(selectors.EVENT_READ)
-        except ssl.SSLWantWriteError:
-            self._watch(selectors.EVENT_WRITE)
-        except ssl.SSLError as error:
-            fault = tls_fault(error)
-            self._fail(str(fault), error, retryable=fault.retryable)
-        except OSError as error:
-            self._fail(f"the connection broke in the TLS handshake: {error}", error)
-        else:
-            self._on_secured()
-
-    def _on_secured(self) -> None:
-        self._step = self._on_ready
+    def _on_connected(self, made: socket.socket) -> None:
+        self._connector = None
+        self._socket = made
         self._protocol.start()
         self._flush()
         self._rewatch()
@@ -309,7 +125,7 @@ class SocketChannel:
         """Read what is there; return whether more is there that the selector does not see."""
         try:
             data = sock.recv(self._read_bytes)
-        except _BLOCKED:
+        except BLOCKED:
             return False
         except OSError as error:
             self._fail(f"the connection broke: {error}", error)
@@ -358,7 +174,7 @@ class SocketChannel:
             while self._outgoing:
                 sent = self._socket.send(self._outgoing)
                 del self._outgoing[:sent]
-        except _BLOCKED:
+        except BLOCKED:
             pass
         except OSError as error:
             self._on_broken(error)
@@ -434,6 +250,8 @@ class SocketChannel:
     def after_fork(self) -> None:
         """In the child of a fork: the connection is the parent's, let go of it without a word."""
         self._listener = self._deadline = None
+        if self._connector is not None:
+            self._connector.after_fork()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -446,18 +264,15 @@ class SocketChannel:
         self._deadline = self._loop.call_later(delay, task)
 
     def _on_open_timeout(self) -> None:
-        if self._step == self._on_ready:
+        if self._socket is not None:
             # A refusal may have stopped in the middle of its body: it still says what it is.
             events = self._protocol.receive(b"")
             if self._listener is not None and any(map(_is_refusal, events)):
                 self._listener(events)
                 self._end()
                 return
-        if self._tunnel is not None and self._endpoint.proxy is not None:
-            proxy = self._endpoint.proxy.netloc
-            self._fail(f"the proxy {proxy} did not answer within {OPEN_TIMEOUT:g} s", None)
-            return
-        self._fail(f"it did not open within {OPEN_TIMEOUT:g} s", None)
+        missing = "it did not open" if self._connector is None else self._connector.missing
+        self._fail(f"{missing} within {OPEN_TIMEOUT:g} s", None)
 
     def _on_quiet(self) -> None:
         if self._pinged and not self._heard and not self._paused:
@@ -471,15 +286,8 @@ class SocketChannel:
 
     # ---- the end -------------------------------------------------------------------------------
 
-    def _fail(self, what: str, cause: Exception | None, *, retryable: bool = True) -> None:
-        # Reading may fail, too, since the service does not accept our certificate.
-        fault = certificate_fault(cause) if isinstance(cause, ssl.SSLError) else None
-        if fault is not None:
-            what, retryable = str(fault), fault.retryable
-        message = f"The stream from {self._where} failed: {what}."
-        error = TransportError(message, retryable=retryable)
-        error.__cause__ = cause
-        self._tell_failure(error)
+    def _fail(self, what: str, cause: Exception | None) -> None:
+        self._tell_failure(stream_failure(self._endpoint, what, cause))
 
     def _tell_failure(self, error: TransportError) -> None:
         listener = self._listener
@@ -510,7 +318,7 @@ class SocketChannel:
             if not self._socket.recv(READ_LIMIT):
                 self._end()
                 return
-        except _BLOCKED:
+        except BLOCKED:
             pass
         except OSError:
             self._end()
@@ -518,9 +326,10 @@ class SocketChannel:
         self._watch(self._mask())
 
     def _end(self) -> None:
-        self._end_attempt()
-        self._tunnel = None
         self._listener = None
+        if self._connector is not None:
+            self._connector.stop()
+            self._connector = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
