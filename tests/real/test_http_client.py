@@ -510,6 +510,34 @@ def test_the_table_of_broken_connections(
     assert client.job_results("j1") == "whole"
 
 
+WHOLE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\nX-A: b\r\n\r\n0123456789"
+)
+UNTIL_EOF = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+
+
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+def test_an_answer_that_is_cut_at_any_byte_is_no_answer(served: Served, end: End) -> None:
+    scripts = [(WHOLE[:place], end) for place in range(len(WHOLE))]
+    _, client = served(*scripts, WHOLE)
+    for place in range(len(WHOLE)):
+        error = failure_of(lambda: client.job_results("j1"))
+        assert error.retryable, (place, error)
+    assert client.job_results("j1") == "0123456789"
+
+
+def test_an_answer_without_a_length_ends_with_the_connection(served: Served) -> None:
+    _, client = served((UNTIL_EOF + b"all", End.CLOSE), (UNTIL_EOF, End.CLOSE))
+    assert client.job_results("j1") == "all"
+    # If that is nothing, the answer may as well have been cut among its headers.
+    assert failure_of(lambda: client.job_results("j1")).retryable
+
+
+def test_an_old_server_may_give_nothing_without_a_length(served: Served) -> None:
+    _, client = served((UNTIL_EOF.replace(b"1.1", b"1.0"), End.CLOSE))
+    assert client.job_results("j1") == ""
+
+
 def test_a_slow_answer_is_read_to_its_end(served: Served) -> None:
     drops = [step for byte in HEAD + b"0123456789" for step in (0.002, bytes([byte]))]
     _, client = served(tuple(drops), read_timeout=0.1)

@@ -195,7 +195,7 @@ class HttpSession:
         body = self._read_all(request, response)
         if not body and _has_no_frame(response) and request.method == "GET":
             # http.client takes the end of the connection for the end of the headers, too.
-            raise self.error(request, Failure("the answer broke off", True, True), status)
+            raise self.error(request, Failure("the answer broke off", True, True))
         if body and is_html(kind):
             advice = "A proxy or a place to log in may be in the way: open the URL in a browser."
             raise self.error(
