@@ -1,7 +1,7 @@
 """The client's side of a schedule, through the public `RuntimeJob` alone, and what it was told.
 
-`Client` is what a runner needs of it. There is one for threads; one for asyncio would fill the same
-`Record`, and the same checks would judge it.
+`ThreadClient` runs in the caller's thread; `faults_async` fills the same `Record` on an event loop,
+and the same checks judge both.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
-
 import attrs
 import urllib3
 from faults_clock import FastReactor, monotonic, sleep
@@ -96,14 +94,6 @@ class Record:
         return monotonic() - self.begun
 
 
-class Client(Protocol):
-    """Runs through schedules against a service."""
-
-    def run(self, plan: Schedule, record: Record) -> None:
-        """Do what the schedule says of the client, and note what comes; raises nothing of it."""
-        ...
-
-
 class Place:
     """A service, and what is shared by all its jobs."""
 
@@ -151,7 +141,7 @@ class ThreadClient:
         self._arm = arm
 
     def run(self, plan: Schedule, record: Record) -> None:
-        """See `Client`."""
+        """Do what the schedule says of the client, and note what comes."""
         port = self._nowhere if plan.kind is Kind.NOWHERE else self._place.port
         streams = RuntimeWebsocketClient(
             f"http://127.0.0.1:{port}",

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
+from faults_async import AsyncBatch
 from faults_checks import described, problems
 from faults_client import Place, Record, ThreadClient
 from faults_clock import SPEED, FastReactor
@@ -31,6 +32,8 @@ from faults_schedule import Kind, Schedule, schedule
 
 AT_ONCE = 64
 """How many schedules run at the same time."""
+ASYNC = 4
+"""One of so many schedules runs on asyncio."""
 WATCHDOG = 60.0
 """Seconds of real time after which a schedule is taken for hanging."""
 READ_TIMEOUT = 60.0
@@ -114,6 +117,7 @@ class Batch:
 
     def __init__(self, place: Place, reactor: FastReactor, nowhere: int, report: Report) -> None:
         self._place = place
+        self._nowhere = nowhere
         self._client = ThreadClient(place, reactor, nowhere)
         self._report = report
         self._plans: queue.SimpleQueue[Schedule] = queue.SimpleQueue()
@@ -128,6 +132,15 @@ class Batch:
             thread = threading.Thread(target=self._work, name="schedule", daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def start_async(self, plans: Iterable[Schedule], at_once: int) -> None:
+        """Begin, with the asynchronous API."""
+
+        def through(plan: Schedule, record: Record) -> None:
+            judge(plan, record, self._place, self._report)
+
+        batch = AsyncBatch(self._place, self._nowhere, self._running, through)
+        self._threads.append(batch.start(plans, at_once))
 
     def join(self) -> None:
         """Wait for the end, or until something hangs."""
@@ -217,10 +230,13 @@ def run(seed: int, numbers: Iterable[int], at_once: int = AT_ONCE) -> Report:
         children = _children(service, in_child, nowhere)
         places = [Place(each.port, READ_TIMEOUT / SPEED) for each in (service, victim)]
         batches = [Batch(place, reactor, nowhere, report) for place in places]
-        batches[0].start(plain, min(at_once, len(plain)))
+        of_async = [plan for plan in plain if plan.number % ASYNC == 3]
+        batches[0].start_async(of_async, at_once // ASYNC + 1)
+        batches[0].start([plan for plan in plain if plan not in of_async], at_once)
+        report.counts["schedules of them on asyncio"] += len(of_async)
         batches[1].start(killed, min(at_once // 4 + 1, len(killed)))
         chance = random.Random(seed)
-        for _ in range(KILLS):
+        for _ in range(min(KILLS, 3 + len(killed) // 4)):
             if batches[1].is_alive:
                 time.sleep(chance.uniform(0.1, 0.6))
                 victim.kill()
