@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+
 import attrs
 import urllib3
 from faults_clock import FastReactor, monotonic, sleep
