@@ -348,6 +348,25 @@ def traces() -> tuple[int, int]:
     return len(os.listdir(folder)), threading.active_count()
 
 
+def _open() -> list[str]:
+    """Say what the open files are."""
+    found = []
+    for number in os.listdir("/proc/self/fd") if Path("/proc/self/fd").exists() else ():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+
+def _sockets() -> list[str]:
+    """Say which sockets are open, and what holds them."""
+    found = []
+    for each in gc.get_objects():
+        if isinstance(each, socket.socket) and each.fileno() >= 0:
+            holders = [type(one).__name__ for one in gc.get_referrers(each)]
+            found.append(f"{each}, held by {holders}")
+    return found
+
+
 def _left(files: int, threads: int) -> list[str]:
     """Say what is there that was not there before; threads may take a moment to end."""
     deadline = time.monotonic() + 10
@@ -357,6 +376,8 @@ def _left(files: int, threads: int) -> list[str]:
             return []
         if time.monotonic() > deadline:
             names = Counter(thread.name for thread in threading.enumerate())
+            names.update(_open())
+            names.update(_sockets())
             return [f"left: {now[0]} files (of {files}), {now[1]} threads (of {threads}): {names}"]
         time.sleep(0.1)
 
