@@ -20,6 +20,7 @@ collect_ignore = [] if "INTEROP_PYTHON_IBMQ" in os.environ else ["interop"]
 LONGEST = (
     "test_exploration.py",
     "test_hostile_texts.py",
+    "test_faults.py",
     "test_cli.py",
     "test_killed_service.py",
     "test_channel_in_asyncio.py",
