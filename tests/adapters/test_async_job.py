@@ -23,6 +23,7 @@ from adapters.async_job import _LARGE, AsyncRuntimeJob
 from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.asyncio_share import share_of
 from adapters.drivers.inbox import Gap
+from adapters.drivers.questions import Question
 from runtime_core.errors import RuntimeInvalidStateError, UsageError
 from runtime_core.events import JobStarted
 from runtime_core.states import JobState
@@ -515,6 +516,25 @@ def test_jobs_that_are_made_by_hand_share_the_budget_of_their_service() -> None:
     first, second = asyncio.run(two())
     assert first is second
     assert asyncio.run(budget()) is not first
+
+
+def test_what_belonged_to_loops_that_have_ended_is_let_go_of() -> None:
+    class Client: ...
+
+    client = Client()
+
+    async def scene() -> weakref.ref[asyncio.AbstractEventLoop]:
+        loop = asyncio.get_running_loop()
+        budget = share_of(loop).budgets.of(client)
+        for number in (1, 2):  # the second one has to wait, and its timer is armed at the end
+            budget.ask(Question("j1", number, lambda: None, lambda _: None), 0.01)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return weakref.ref(loop)
+
+    ended = [asyncio.run(scene()) for _ in range(3)]
+    gc.collect()
+    assert [loop() for loop in ended[:-1]] == [None, None]
 
 
 def test_a_loop_that_is_gone_takes_along_what_its_jobs_shared() -> None:

@@ -67,8 +67,21 @@ def test_the_rate_may_change() -> None:
     bucket = TokenBucket(1.0)
     bucket.take(1000.0)
     assert bucket.delay(1000.0) == 1.0
-    bucket.rate = 10.0
-    assert bucket.delay(1000.0) == pytest.approx(0.1)
+    bucket.set_rate(10.0, 1000.0)
+    assert bucket.delay(1000.0) == 0  # ten may go at once, and one is gone
+    assert bucket.tokens(1000.0) == 9
+
+
+def test_what_was_rare_is_not_waited_for_once_more_is_allowed() -> None:
+    bucket = TokenBucket(0.01)
+    bucket.take(1000.0)
+    assert bucket.delay(1001.0) == pytest.approx(99.0)
+    bucket.set_rate(1.0, 1001.0)
+    assert bucket.delay(1001.0) == pytest.approx(0.99)
+    bucket.set_rate(math.inf, 1001.0)
+    assert bucket.delay(1001.0) == 0
+    bucket.set_rate(1.0, 1001.0)
+    assert bucket.tokens(1001.0) == 1
 
 
 # ---- the service's word ------------------------------------------------------------------------

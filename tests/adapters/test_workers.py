@@ -6,6 +6,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import attrs
 import pytest
@@ -244,6 +245,32 @@ def test_a_task_that_is_abandoned_gives_its_place_to_another(shop: Shop) -> None
     assert waiting.wait(LONG)
     assert shop.pool.size == 2
     gate.set()  # what comes back at last finds its place taken
+
+
+def test_a_task_that_waits_at_the_limit_runs_when_those_that_hang_are_abandoned(
+    shop: Shop,
+) -> None:
+    gate = threading.Event()
+    shop.gates.append(gate)
+    started = threading.Semaphore(0)
+
+    def hangs() -> None:
+        started.release()
+        gate.wait(LONG)
+
+    hanging = [partial(hangs) for _ in range(shop.limit)]
+    shop.pool.submit(*hanging)
+    for _ in hanging:
+        while shop.checks:
+            shop.check()
+        assert started.acquire(timeout=LONG)
+    waiting = shop.quick()
+    while shop.checks:
+        shop.check()
+    for task in hanging:
+        shop.pool.abandon(task)
+    shop.check()
+    assert waiting.wait(LONG)
 
 
 def test_a_task_that_is_abandoned_in_time_is_not_started(shop: Shop) -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 class AsyncJobDriver:
     """Runs one `JobMachine` for coroutines; everything is called on the reactor's loop.
 
-    Every method raises `UsageError` if that is not the loop which runs.
+    What a caller begins with raises `UsageError` if that is not the loop which runs.
     """
 
     def __init__(self, machine: JobMachine, transport: Transport, reactor: AsyncioReactor) -> None:

@@ -126,7 +126,7 @@ class AsyncioReactor:
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that blocks on a thread for requests.
 
-        Who is cancelled meanwhile does not wait for it; it goes on all the same.
+        Who is cancelled meanwhile does not wait for it: if it has begun, it goes on all the same.
         """
         self.bind()
         # What it gives is taken out here: a future cannot hold a StopIteration.

@@ -17,7 +17,7 @@ from adapters.drivers.workers import WorkerPool
 
 
 class LoopShare:
-    """Belongs to an event loop, and does not keep it alive. Used on that loop only."""
+    """Belongs to an event loop, on which alone it is used; let go of when another one begins."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = ref(loop)
@@ -68,5 +68,8 @@ def share_of(loop: asyncio.AbstractEventLoop) -> LoopShare:
     """What there is of this for an event loop: the same each time."""
     found = _shares.get(loop)
     if found is None:
+        # A timer that was armed when its loop ended keeps that loop, by what leads to it from here.
+        for ended in [each for each in _shares if each.is_closed()]:
+            del _shares[ended]
         found = _shares[loop] = LoopShare(loop)
     return found

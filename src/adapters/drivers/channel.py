@@ -89,10 +89,11 @@ class SocketChannel:
         self._pinged = False
         self.on_gone: Task | None = None
         """Called once, when the connection is over and its socket closed."""
-        self._deadline: TimerHandle | None = loop.call_later(OPEN_TIMEOUT, self._on_open_timeout)
+        self._deadline: TimerHandle | None = None
         self._connector: Connector | None = Connector(
             loop, workers, endpoint, OPEN_TIMEOUT, self._on_connected, self._tell_failure
         )
+        self._set_deadline(OPEN_TIMEOUT, self._on_open_timeout)
 
     def __repr__(self) -> str:
         return f"<SocketChannel {self._connection} to {place(self._endpoint)}>"

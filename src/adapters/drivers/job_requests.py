@@ -98,6 +98,8 @@ class JobRequests:
         """
         error = TransportError("Nobody waited for it any more: it was not sent.", retryable=True)
         for number, question in tuple(self._queued.items()):
+            if number not in self._queued:
+                continue  # what follows from a reply may come here, too
             self._budget.drop(question)
             self._reply(number, RequestFailed(number, error, retryable=True))
             self._place = max(self._place, question.place)

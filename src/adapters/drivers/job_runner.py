@@ -342,13 +342,12 @@ class JobRunner:
         self._connection, self._is_open = command.connection, False
         try:
             endpoint = self._transport.stream(self.machine.job_id, command)
-        except Exception as error:
+            self._channel = self._reactor.open_channel(
+                command.connection, endpoint, self._receive_stream
+            )
+        except Exception as error:  # of the transport, or there are no more threads
             event = StreamFailed(command.connection, error)
             self._reactor.call_soon(lambda: self._receive(event))
-            return
-        self._channel = self._reactor.open_channel(
-            command.connection, endpoint, self._receive_stream
-        )
 
     def _close_channel(self) -> None:
         if self._channel is not None:

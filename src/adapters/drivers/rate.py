@@ -23,7 +23,7 @@ _ALMOST = 1e-6
 class TokenBucket:
     """At most `rate` requests a second in the long run, of which a few may go at once.
 
-    `rate` may be changed at any time; infinity is no limit.
+    An infinite rate is no limit.
     """
 
     __slots__ = ("_full_at", "rate")
@@ -31,6 +31,14 @@ class TokenBucket:
     def __init__(self, rate: float) -> None:
         self.rate = rate
         self._full_at = -math.inf
+
+    def set_rate(self, rate: float, now: float) -> None:
+        """Change the rate; as many tokens are missing then as before."""
+        if rate == self.rate:
+            return
+        owed = max(0.0, self._full_at - now)
+        self._full_at = now + (0.0 if math.inf in (rate, self.rate) else owed * self.rate / rate)
+        self.rate = rate
 
     @property
     def burst(self) -> int:

@@ -96,7 +96,7 @@ class StatusBudget:
             question: the request; with a place if it had one before.
             rate: how many the service may get in a second, from now on.
         """
-        self._bucket.rate = rate
+        self._bucket.set_rate(rate, self._world.now())
         if not question.place:
             self._place += 1
             question.place = self._place
@@ -296,6 +296,7 @@ class StatusBudget:
             return  # its deadline has passed
         assert self._page_deadline is not None
         self._page_deadline.cancel()
+        self._page_deadline = None
         listing_pass.is_asking = False
         now = self._world.now()
         listing_pass.took += now - sent

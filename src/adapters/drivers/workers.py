@@ -109,6 +109,11 @@ class WorkerPool:
             elif task in self._running and len(self._abandoned) < ABANDONED_LIMIT:
                 self._abandoned.add(task)
                 self._threads -= 1
+            # At the limit nobody looked any more after those that wait for a thread.
+            if self._checking or len(self._tasks) <= self._idle:
+                return
+            self._look()
+        self._check_later(CHECK, self._check)
 
     def _look(self) -> None:
         """Remember what waits, to see later what has become of it."""

@@ -124,7 +124,7 @@ class ClientTransport:
 
     @property
     def status_requests_per_second(self) -> float:
-        """What the client says in an attribute of this name; ten if it says nothing."""
+        """What the client says in an attribute of this name; ten if that is no number above 0."""
         said: object = getattr(self._client, "status_requests_per_second", None)
         return float(said) if isinstance(said, int | float) and said > 0 else DEFAULT_STATUS_RATE
 
