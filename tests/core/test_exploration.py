@@ -46,12 +46,12 @@ def twin_of(thing: Any) -> Any:
 
 def copy_of(machine: JobMachine) -> JobMachine:
     job = machine._regions
-    twin = JobMachine(machine.job_id, machine.traits)
-    twin._regions = twin_of(job)
+    twin = JobMachine.__new__(JobMachine)
+    twin._regions = regions = twin_of(job)
     for name in PARTS:
-        setattr(twin._regions, name, twin_of(getattr(job, name)))
+        setattr(regions, name, twin_of(getattr(job, name)))
     if job.waits is not NOBODY:
-        twin._regions.waits = Waits({number: twin_of(wait) for number, wait in job.waits.items()})
+        regions.waits = Waits({number: twin_of(wait) for number, wait in job.waits.items()})
     return twin
 
 

@@ -7,6 +7,7 @@ be kept beside any driver's machine as well.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TypeAlias, assert_never
 
 import attrs
@@ -86,9 +87,11 @@ class Ledger:
 
     def copy(self) -> Ledger:
         """A ledger of its own with the same content."""
-        return attrs.evolve(
-            self, requests=dict(self.requests), timers=dict(self.timers), waits=dict(self.waits)
-        )
+        # `attrs.evolve` takes several times as long, and an exploration makes millions.
+        twin = Ledger(*_values_of(self))
+        twin.requests, twin.timers = dict(self.requests), dict(self.timers)
+        twin.waits = dict(self.waits)
+        return twin
 
     @property
     def has_interest(self) -> bool:
@@ -231,6 +234,9 @@ class Ledger:
                     del self.requests[number]
         elif machine.cancel_outcome in (CancelOutcome.UNKNOWN, CancelOutcome.REJECTED):
             self.cancel_unresolved = False
+
+
+_values_of = attrgetter(*(field.name for field in attrs.fields(Ledger)))
 
 
 def step(machine: JobMachine, ledger: Ledger, event: Event) -> tuple[Command, ...] | None:
