@@ -34,8 +34,8 @@ demo: $(STAMP) ## Run an example program as a job on this machine
 	@echo "demo: runtime-core run $(DEMO)"
 	@$(VENV)/bin/runtime-core run $(DEMO)
 
-# A file's tests stay together: they share a service. Four processes for two cores: many tests wait.
-PYTEST := $(PY) -m pytest -n 4 --dist loadfile
+# A file's tests stay together: they share a service. Six processes for two cores: many tests wait.
+PYTEST := $(PY) -m pytest -n 6 --dist loadfile
 
 # pytest stands in the recipe, not among the prerequisites: its summary is the last line, with -j too.
 test: $(STAMP) ## All that CI demands; the tests' summary is the last line

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -38,6 +39,14 @@ VALUES = {
 }
 """For each class whose instances change, what reads all of its fields."""
 PARTS = ("watch", "result", "cancel", "stream")
+
+
+@pytest.fixture(autouse=True)
+def no_collector() -> Iterator[None]:
+    """There are no cycles in millions of small objects: the collector would look in vain."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def twin_of(thing: Any) -> Any:
