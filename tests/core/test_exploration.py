@@ -159,8 +159,8 @@ def check_late_events(machine: JobMachine) -> None:
     assert snapshot(machine) == before
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_reachable_state_with_every_event(service: str) -> None:
+def explore(service: str) -> None:
+    """Go through every reachable state, and try every event in each."""
     start = JobMachine("j1", SERVICES[service])
     queue = deque([(start, Ledger())])
     seen = {(shape(start), ledger_shape(Ledger()))}
@@ -175,6 +175,12 @@ def test_every_reachable_state_with_every_event(service: str) -> None:
                 queue.append((after, booked))
                 check_repeatable(machine, ledger, event)
     assert {state for (state, *_), _ in seen} == set(JobState)
+
+
+# The live ones have most of the states: they are in a file, and so in a process, of their own.
+@pytest.mark.parametrize("service", [name for name in SERVICES if not name.startswith("live")])
+def test_every_reachable_state_with_every_event(service: str) -> None:
+    explore(service)
 
 
 Places = dict[tuple[Any, ...], tuple[JobMachine, Ledger]]
