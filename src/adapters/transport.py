@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -17,6 +17,7 @@ DEFAULT_STATUS_RATE = 10.0
 """How many status requests a service gets in a second at most, for all its jobs together."""
 
 
+@runtime_checkable
 class Transport(Protocol):
     """Performs the requests of jobs and says how their streams are opened.
 
@@ -36,10 +37,55 @@ class Transport(Protocol):
         ...
 
     def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
-        """Say where the stream of a job is and how its bytes are read; does no I/O.
+        """Say where the stream of a job is and how it is read; does no I/O, returns at once.
+
+        Never called where the `traits` say that the service does not push.
 
         Raises:
             ServiceError: if the service has no streams.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncTransport(Protocol):
+    """A `Transport` whose requests are awaited; for `AsyncRuntimeJob` alone.
+
+    It is used in the event loop of the jobs that it serves.
+    """
+
+    @property
+    def traits(self) -> ServiceTraits:
+        """What the machine must know of the service."""
+        ...
+
+    async def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        """Do one request and return its one reply; see `Transport.perform`.
+
+        It is cancelled if it takes longer than a request may.
+        """
+        ...
+
+    def stream(self, job_id: str, command: OpenStream) -> Stream | AsyncIterator[StreamEvent]:
+        """Say where the stream of a job is and how it is read; see `Transport.stream`."""
+        ...
+
+
+@runtime_checkable
+class SubmittingTransport(Protocol):
+    """A transport that can submit jobs, too; optional."""
+
+    def submit(self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        """Submit a job and give its id; may block.
+
+        Args:
+            program_id: what to run.
+            inputs: what the program gets.
+            options: what else the caller wants of the run, in the service's own words.
+
+        Raises:
+            UsageError: if an option or an input cannot be used.
+            TransportError: if the service did not take the job, or did not say so.
         """
         ...
 
@@ -153,3 +199,34 @@ class StreamEndpoint:
     proxy: Proxy | None = None
     """The HTTP proxy that leads there, by CONNECT; None for a direct connection. One that speaks
     TLS itself cannot."""
+
+
+class HasFileno(Protocol):
+    """A socket, a pipe: what a selector can watch."""
+
+    def fileno(self) -> int:
+        """Give the file descriptor."""
+        ...
+
+    def close(self) -> object:
+        """Close it."""
+        ...
+
+
+@attrs.frozen
+class StreamFile:
+    """A connection that is there already, as a file descriptor, and how its bytes are read.
+
+    It is watched by the loop that all jobs share, and closed there. What `protocol` has to send is
+    written to the same descriptor.
+    """
+
+    file: HasFileno
+    """A pipe's or a socket's end; set to non-blocking by who takes it, and closed by it."""
+    protocol: StreamProtocol
+    """The reader of this one connection."""
+
+
+Stream: TypeAlias = StreamEndpoint | StreamFile | Iterator[StreamEvent]
+"""The three kinds of streams: a TCP address and a protocol, or an open file and a protocol, both on
+the shared loop; or an iterator that blocks, which takes a thread for each stream."""

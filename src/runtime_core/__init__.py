@@ -114,6 +114,7 @@ from runtime_core.events import (
 from runtime_core.json_limits import DecodeLimits
 from runtime_core.lifecycle import LIFECYCLE, TRANSITIONS, may_become
 from runtime_core.machine import JobMachine
+from runtime_core.observer import Observer, Step
 from runtime_core.polling import poll_delay, retry_delay
 from runtime_core.result import Failure
 from runtime_core.settings import Settings
@@ -169,6 +170,7 @@ __all__ = [
     "Need",
     "NotAuthorizedError",
     "Notice",
+    "Observer",
     "OpenStream",
     "OptionsError",
     "Packing",
@@ -197,6 +199,7 @@ __all__ = [
     "Settings",
     "SettingsTag",
     "StartTimer",
+    "Step",
     "StopTimer",
     "StreamClosed",
     "StreamCommand",
