@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Self, TypeVar, assert_never, overload
+from typing import Any, Generic, Self, TypeVar, assert_never, overload
 
 from adapters.drivers.async_driver import AsyncJobDriver
 from adapters.drivers.async_subscriber import AsyncCallbackSubscriber, AsyncInterimResults
@@ -15,6 +15,7 @@ from adapters.drivers.job_runner import JobRunner
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
+from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
 from runtime_core.errors import JobTimeoutError, RuntimeJobFailureError, ServiceError
@@ -38,7 +39,7 @@ _LARGE = 256 * 1024
 """From so many characters on a result is decoded on a thread, so that the loop is not held up."""
 
 
-class AsyncRuntimeJob(JobBase):
+class AsyncRuntimeJob(JobBase, Generic[Value]):
     """A job of a runtime service, for asyncio: `RuntimeJob`, with `await` where the network is.
 
     It belongs to the event loop in which it is first used, and is used there only; any number of
@@ -83,7 +84,7 @@ class AsyncRuntimeJob(JobBase):
         params: Mapping[str, Any] | None = None,
         creation_date: str | datetime | None = None,
         user_callback: AsyncInterimCallback | None = None,
-        result_decoder: Decoder[Any] = ResultDecoder,
+        result_decoder: Decoder[Value] = ResultDecoder,
         image: str = "",
         *,
         decoders: DecoderRegistry | None = None,
@@ -242,7 +243,7 @@ class AsyncRuntimeJob(JobBase):
     @overload
     async def result(
         self, timeout: float | None = ..., wait: float = ..., decoder: None = ...
-    ) -> Any: ...
+    ) -> Value: ...
 
     @overload
     async def result(
@@ -403,6 +404,24 @@ class AsyncRuntimeJob(JobBase):
 
     # ---- interim results -----------------------------------------------------------------------
 
+    @overload
+    def stream_results(
+        self,
+        callback: Callable[[str, T], Awaitable[object] | object],
+        decoder: Decoder[T],
+        *,
+        on_gap: Callable[[str, Gap], Awaitable[object] | object] | None = ...,
+    ) -> None: ...
+
+    @overload
+    def stream_results(
+        self,
+        callback: AsyncInterimCallback,
+        decoder: None = ...,
+        *,
+        on_gap: Callable[[str, Gap], Awaitable[object] | object] | None = ...,
+    ) -> None: ...
+
     def stream_results(
         self,
         callback: AsyncInterimCallback,
@@ -443,7 +462,13 @@ class AsyncRuntimeJob(JobBase):
         """
         self._driver.unsubscribe()
 
-    def interim_results(self, decoder: Decoder[Any] | None = None) -> AsyncInterimResults:
+    @overload
+    def interim_results(self, decoder: Decoder[T]) -> AsyncInterimResults[T | Gap]: ...
+
+    @overload
+    def interim_results(self, decoder: None = ...) -> AsyncInterimResults[Any]: ...
+
+    def interim_results(self, decoder: Decoder[Any] | None = None) -> AsyncInterimResults[Any]:
         """Give an asynchronous iterator over the decoded interim results, from the first one on.
 
         ``async for`` over it ends when the stream is complete. A `Gap` stands where interim results
@@ -455,7 +480,7 @@ class AsyncRuntimeJob(JobBase):
                 or the job has ended and its service keeps no interim results.
         """
         chosen = self._choose(decoder)
-        results = AsyncInterimResults(
+        results: AsyncInterimResults[Any] = AsyncInterimResults(
             chosen.decode, lambda: self._driver.unsubscribe(results), self._change
         )
         self._driver.subscribe(ReplayRequested, results)

@@ -16,6 +16,7 @@ from adapters.parameters import ParameterNamespace
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
 from adapters.service import RuntimeService, ServiceOptions
+from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.errors import UsageError
 from runtime_core.tags import AnyTag
@@ -89,9 +90,9 @@ class AsyncRuntimeService:
         options: RunOptions | Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | ParameterNamespace | None = None,
         callback: AsyncInterimCallback | None = None,
-        result_decoder: Decoder[Any] | None = None,
+        result_decoder: Decoder[Value] | None = None,
         image: str = "",
-    ) -> AsyncRuntimeJob:
+    ) -> AsyncRuntimeJob[Value]:
         """Submit a job; the arguments, and what is raised, are those of `RuntimeService.run`.
 
         `callback` may be a coroutine function, see `AsyncRuntimeJob.stream_results`. If this is

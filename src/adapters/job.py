@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar, assert_never, overload
+from typing import Any, Generic, TypeVar, assert_never, overload
 
 from adapters.closing import Closing
 from adapters.drivers.inbox import Gap, Inbox
@@ -16,6 +16,7 @@ from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
+from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
 from runtime_core.errors import JobTimeoutError, RuntimeJobFailureError, ServiceError
@@ -36,12 +37,15 @@ InterimCallback = Callable[[str, Any], object]
 """Gets the job's id and a decoded interim result."""
 
 
-class RuntimeJob(JobBase, Closing):
+class RuntimeJob(JobBase, Closing, Generic[Value]):
     """A job of a runtime service: its state, its interim results, its result.
 
     Any number of threads may use one job at the same time. Constructing one asks the service for
     nothing, unless a `user_callback` is given, which starts a stream as `stream_results` does.
     Leaving a wait with Ctrl-C, closing the object or ending the program leaves the job running.
+
+    To type checkers it is a `RuntimeJob[Energies]` if its `result_decoder` makes `Energies`, and so
+    that is what `result()` gives; without one it is a `RuntimeJob[Any]`.
 
     Args:
         backend: where the job runs; given back by `backend()` as it is.
@@ -79,7 +83,7 @@ class RuntimeJob(JobBase, Closing):
         params: Mapping[str, Any] | None = None,
         creation_date: str | datetime | None = None,
         user_callback: InterimCallback | None = None,
-        result_decoder: Decoder[Any] = ResultDecoder,
+        result_decoder: Decoder[Value] = ResultDecoder,
         image: str = "",
         *,
         decoders: DecoderRegistry | None = None,
@@ -250,7 +254,7 @@ class RuntimeJob(JobBase, Closing):
     @overload
     def result(
         self, timeout: float | None = ..., wait: float = ..., decoder: None = ...
-    ) -> Any: ...
+    ) -> Value: ...
 
     @overload
     def result(
@@ -408,6 +412,24 @@ class RuntimeJob(JobBase, Closing):
 
     # ---- interim results -----------------------------------------------------------------------
 
+    @overload
+    def stream_results(
+        self,
+        callback: Callable[[str, T], object],
+        decoder: Decoder[T],
+        *,
+        on_gap: Callable[[str, Gap], object] | None = ...,
+    ) -> None: ...
+
+    @overload
+    def stream_results(
+        self,
+        callback: InterimCallback,
+        decoder: None = ...,
+        *,
+        on_gap: Callable[[str, Gap], object] | None = ...,
+    ) -> None: ...
+
     def stream_results(
         self,
         callback: InterimCallback,
@@ -449,7 +471,13 @@ class RuntimeJob(JobBase, Closing):
         """
         self._driver.unsubscribe()
 
-    def interim_results(self, decoder: Decoder[Any] | None = None) -> InterimResults:
+    @overload
+    def interim_results(self, decoder: Decoder[T]) -> InterimResults[T | Gap]: ...
+
+    @overload
+    def interim_results(self, decoder: None = ...) -> InterimResults[Any]: ...
+
+    def interim_results(self, decoder: Decoder[Any] | None = None) -> InterimResults[Any]:
         """Give an iterator over the decoded interim results, from the first one on, as they come.
 
         It ends when the stream is complete. A `Gap` stands where interim results may be missing,
@@ -461,7 +489,7 @@ class RuntimeJob(JobBase, Closing):
                 or the job has ended and its service keeps no interim results.
         """
         chosen = self._choose(decoder)
-        results = InterimResults(
+        results: InterimResults[Any] = InterimResults(
             self._reactor,
             chosen.decode,
             lambda: self._driver.unsubscribe(results),

@@ -24,6 +24,7 @@ from adapters.services.dialect import dialect_of
 from adapters.services.ibm_legacy import as_promised
 from adapters.tls import ClientCert, FilePath
 from adapters.transport import DEFAULT_STATUS_RATE
+from adapters.value_type import Value
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
@@ -223,9 +224,9 @@ class RuntimeService(ServicePrograms, Closing):
         options: RunOptions | Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | ParameterNamespace | None = None,
         callback: InterimCallback | None = None,
-        result_decoder: Decoder[Any] | None = None,
+        result_decoder: Decoder[Value] | None = None,
         image: str = "",
-    ) -> RuntimeJob:
+    ) -> RuntimeJob[Value]:
         """Submit a job.
 
         Args:

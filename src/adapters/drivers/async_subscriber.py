@@ -7,10 +7,11 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from adapters.drivers.inbox import Batch, End, Gap, Inbox, Item, Mark
 from adapters.drivers.interim_items import InterimItems, Nothing
+from adapters.value_type import Value
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class AsyncInterimResults(AsyncIterator[Any]):
+class AsyncInterimResults(AsyncIterator[Value]):
     """The interim results of a job, decoded, as they come; `Gap` where some may be missing.
 
     Ends when the stream is complete. Made by `AsyncRuntimeJob.interim_results`; used by one task at
@@ -171,7 +172,7 @@ class AsyncInterimResults(AsyncIterator[Any]):
 
     def __init__(
         self,
-        decode: Callable[[str], Any],
+        decode: Callable[[str], object],
         cancel: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
@@ -218,7 +219,7 @@ class AsyncInterimResults(AsyncIterator[Any]):
         self._items.ended = True
         self._items.error = error
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Value:
         """Wait for the next interim result; nothing is lost if this is cancelled.
 
         Raises:
@@ -231,7 +232,8 @@ class AsyncInterimResults(AsyncIterator[Any]):
             await self._arrived.wait()
         if item is Nothing.MORE:
             raise StopAsyncIteration
-        return item
+        found: Value = item  # which type that is, says who gave the decoder
+        return found
 
     def close(self) -> None:
         """Let go of the stream; the job goes on. Who waits for the next item gets the end."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from adapters.closing import Closing
 from adapters.drivers.inbox import Batch, End, Gap, Inbox, Item, Mark
 from adapters.drivers.interim_items import InterimItems, Nothing
 from adapters.drivers.reactor import ThreadReactor
+from adapters.value_type import Value
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class CallbackSubscriber:
                     self.delivered += 1
 
 
-class InterimResults(Closing, Iterator[Any]):
+class InterimResults(Closing, Iterator[Value]):
     """The interim results of a job, decoded, as they come; `Gap` where some may be missing.
 
     Ends when the stream is complete. Made by `RuntimeJob.interim_results`; used by one thread.
@@ -170,7 +171,7 @@ class InterimResults(Closing, Iterator[Any]):
     def __init__(
         self,
         reactor: ThreadReactor,
-        decode: Callable[[str], Any],
+        decode: Callable[[str], object],
         cancel: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
@@ -221,7 +222,7 @@ class InterimResults(Closing, Iterator[Any]):
         self._arrived = threading.Event()
         self.put(End(error))
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Value:
         """Wait for the next interim result.
 
         Raises:
@@ -234,7 +235,8 @@ class InterimResults(Closing, Iterator[Any]):
             self._arrived.clear()
         if item is Nothing.MORE:
             raise StopIteration
-        return item
+        found: Value = item  # which type that is, says who gave the decoder
+        return found
 
     def close(self) -> None:
         """Let go of the stream; the job goes on."""
