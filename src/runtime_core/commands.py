@@ -105,7 +105,7 @@ class Deliver:
     """The subscription that gets them."""
     first: int
     """The position of the first of them in the job's stream, from 0 (where the service is live
-    only, in what this subscription received)."""
+    only, in what was delivered: from the cursor at which the subscription started)."""
     messages: tuple[str, ...]
     """The interim results, not decoded, none of them delivered before."""
 
@@ -117,7 +117,7 @@ class DeliverGap:
     subscription: int
     """The subscription that has the gap."""
     after: int
-    """How many messages it had before the gap."""
+    """The cursor at the gap: how many messages were delivered before it."""
 
 
 @attrs.frozen

@@ -250,12 +250,16 @@ class SubscriptionRequested:
     """The caller wants the interim results of a job that has not ended.
 
     Raises:
-        RuntimeInvalidStateError: from `receive`, if the job is final, is streamed already, or its
-            service has no streams.
+        RuntimeInvalidStateError: from `receive`, if the job is final, is streamed already, its
+            service has no streams, or `after` is negative.
     """
 
     subscription: int
     """A number that no other subscription of this job has had."""
+    after: int = 0
+    """The cursor at which it starts: how many messages were delivered before, perhaps by another
+    process. They are not delivered again. Where the service is live only, what was published since
+    then is gone: the subscription begins with a gap if this is not 0."""
 
 
 @attrs.frozen
@@ -263,12 +267,14 @@ class ReplayRequested:
     """The caller wants the interim results, also of a job that has ended, if they were kept.
 
     Raises:
-        RuntimeInvalidStateError: from `receive`, if the job is streamed already, or is final and
-            its service keeps no interim results.
+        RuntimeInvalidStateError: from `receive`, if the job is streamed already, is final and its
+            service keeps no interim results, or `after` is negative.
     """
 
     subscription: int
     """A number that no other subscription of this job has had."""
+    after: int = 0
+    """The cursor at which it starts, see `SubscriptionRequested`."""
 
 
 @attrs.frozen

@@ -156,7 +156,8 @@ class JobMachine:
 
     @property
     def received(self) -> int:
-        """The cursor: how many messages the present or last subscription has received."""
+        """The cursor: how many messages the present or last subscription has received, those
+        before its start included."""
         stream = self._regions.stream
         return 0 if stream is None else stream.cursor
 

@@ -74,6 +74,9 @@ def on_subscribe(
 ) -> tuple[Command, ...]:
     """Somebody wants the interim results."""
     final = job.state.is_final
+    if event.after < 0:
+        why = f"a cursor is the number of messages that were delivered, not {event.after}"
+        raise job.refusal("stream_results", why)
     if not job.traits.pushes:
         raise job.refusal("stream_results", "its service has no streams")
     if job.is_streaming:
@@ -83,7 +86,7 @@ def on_subscribe(
     if final and not job.traits.keeps_interim:
         raise job.refusal("interim_results", "it has ended and its service keeps none")
     out: list[Command] = []
-    job.the_stream().subscribe(event.subscription, out)
+    job.the_stream().subscribe(event.subscription, event.after, out)
     if not final:
         job.attend(out)
     return tuple(out)

@@ -1,7 +1,7 @@
 """The stream region: one connection at a time, one subscription at a time, and the cursor.
 
-The cursor is the number of messages received. It makes what is delivered gapless, in order and
-without repeats, whatever the service does on a reconnect.
+The cursor is the number of messages received, by this machine or by another before it. It makes
+what is delivered gapless, in order and without repeats, whatever the service does on a reconnect.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class StreamRegion:
     position: int = 0
     """The position in the job's stream of the next message on this connection."""
     cursor: int = 0
-    """How many messages were received."""
+    """How many messages were received, those before the start of the subscription included."""
     attempts: int = 0
     """How many connections in a row ended without moving the cursor."""
     timer: int = 0
@@ -109,18 +109,29 @@ class StreamRegion:
 
     # ---- the subscription ----------------------------------------------------------------------
 
-    def subscribe(self, subscriber: int, out: list[Command]) -> None:
-        """Begin a subscription at the first message that the service still has."""
+    def subscribe(self, subscriber: int, after: int, out: list[Command]) -> None:
+        """Begin a subscription after so many messages, or at now where the service is live only."""
         self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.SUBSCRIBE]
         self.subscriber = subscriber
         self.last_pass = self.exposed = False
         self.failure = None
-        if self.position > 0 and self.traits.keeps_interim:
-            # Messages have passed on a connection that a wait had opened: get them again.
-            self.drop(out)
-        self.cursor = self.position = 0
+        self.cursor = after
+        if self.traits.keeps_interim:
+            if not self._comes_by(after):
+                self.drop(out)
+        else:
+            self.position = after
+            if after > 0:
+                # Whatever was published since those were delivered: nobody can get it any more.
+                self._gap(out)
         if self.current == 0:
             self.open(out)
+
+    def _comes_by(self, cursor: int) -> bool:
+        """Whether the connection, which a wait has opened, will carry the message at the cursor."""
+        if self.traits.resume is Resume.OFFSET:
+            return self.position == cursor  # a new one is cheaper than all that is to be skipped
+        return self.position <= cursor
 
     def end(self, out: list[Command], error: Exception | None = None) -> None:
         """End the subscription, if there is one; the connection is another matter."""

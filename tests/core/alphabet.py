@@ -66,6 +66,7 @@ def every_event(ledger: Ledger) -> Iterator[Event]:
         yield CancelRequested(next(iter(ledger.waits)))
     yield SubscriptionRequested(1)
     yield ReplayRequested(1)
+    yield ReplayRequested(1, 1)
     yield SubscriptionCancelled(1)
     yield ReleaseRequested()
 

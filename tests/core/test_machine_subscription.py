@@ -175,6 +175,108 @@ def test_a_subscription_ends_a_back_off_of_the_connection() -> None:
     assert scene.tell(SubscriptionRequested(1)) == (STOP_STREAM, OpenStream(2, 0))
 
 
+# ---- where it starts, if another one was before it -----------------------------------------------
+
+
+@pytest.mark.parametrize("request_of", [SubscriptionRequested, ReplayRequested])
+def test_an_offset_is_asked_for_from_the_cursor_on(request_of: type[SubscriptionRequested]) -> None:
+    scene = Scene(OFFSET, JobStarted())
+    assert scene.tell(request_of(1, 3)) == (OpenStream(1, 3), poll(1, 0.05))
+    assert scene.machine.received == 3
+    scene.tell(StreamOpened(1))
+    assert scene.tell(InterimReceived(1, ("p",))) == (Deliver(1, 3, ("p",)),)
+    assert scene.machine.received == 4
+
+
+def test_a_replay_skips_what_was_delivered_before() -> None:
+    scene = Scene(REPLAY, JobStarted(), SubscriptionRequested(1, 3), StreamOpened(1))
+    assert scene.tell(InterimReceived(1, ("m", "n"))) == ()
+    assert scene.machine.received == 3
+    assert scene.tell(InterimReceived(1, ("o", "p"))) == (Deliver(1, 3, ("p",)),)
+    assert scene.tell(InterimReceived(1, ("q",))) == (Deliver(1, 4, ("q",)),)
+
+
+def test_a_replay_that_breaks_before_the_cursor_starts_again() -> None:
+    scene = Scene(REPLAY, JobStarted(), SubscriptionRequested(1, 2), StreamOpened(1))
+    scene.tell(InterimReceived(1, ("m",)), StreamClosed(1, 1006))
+    assert scene.tell(fired(retry(1, 0.5))) == (OpenStream(2, 2),)
+    scene.tell(StreamOpened(2))
+    assert scene.tell(InterimReceived(2, ("m", "n", "o"))) == (Deliver(1, 2, ("o",)),)
+
+
+def test_a_live_subscription_that_goes_on_begins_with_a_gap() -> None:
+    scene = Scene(LIVE, JobStarted())
+    out = scene.tell(SubscriptionRequested(1, 3))
+    assert out == (DeliverGap(1, 3), OpenStream(1, 3), poll(1, 0.05))
+    assert scene.tell(StreamOpened(1)) == (poll(2, 5.0),)
+    assert scene.tell(InterimReceived(1, ("z",))) == (Deliver(1, 3, ("z",)),)
+    assert scene.machine.received == 4
+
+
+def test_a_live_subscription_that_goes_on_takes_the_connection_of_a_wait() -> None:
+    scene = Scene(LIVE, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    scene.tell(InterimReceived(1, ("x", "y")))
+    assert scene.tell(SubscriptionRequested(1, 1)) == (DeliverGap(1, 1),)
+    assert scene.tell(InterimReceived(1, ("z",))) == (Deliver(1, 1, ("z",)),)
+
+
+def test_a_live_subscription_of_a_job_that_ends_first_tells_of_the_gap() -> None:
+    scene = Scene(LIVE, JobStarted())
+    scene.tell(SubscriptionRequested(1, 3), StreamOpened(1), JobSucceeded())
+    assert scene.tell(StreamClosed(1)) == (STOP_STREAM, EndSubscription(1))
+
+
+@pytest.mark.parametrize(
+    ("traits", "passed", "after", "kept"),
+    [
+        (OFFSET, 0, 2, False),  # not for the sake of what would have to be skipped
+        (OFFSET, 2, 2, True),
+        (OFFSET, 3, 2, False),
+        (REPLAY, 0, 2, True),
+        (REPLAY, 1, 2, True),
+        (REPLAY, 2, 2, True),
+        (REPLAY, 3, 2, False),
+    ],
+)
+def test_the_connection_of_a_wait_is_kept_if_it_comes_by_the_cursor(
+    traits: ServiceTraits, passed: int, after: int, kept: bool
+) -> None:
+    scene = Scene(traits, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
+    messages = ("m", "n", "o", "p")
+    if passed:
+        scene.tell(InterimReceived(1, messages[:passed]))
+    out = scene.tell(SubscriptionRequested(1, after))
+    if kept:
+        assert out == ()
+    else:
+        assert out == (CloseStream(1), OpenStream(2, after), poll(3, 0.05))
+        scene.tell(StreamOpened(2))
+        passed = after if traits is OFFSET else 0
+    out = scene.tell(InterimReceived(scene.ledger.connection, messages[passed:]))
+    assert out == (Deliver(1, after, messages[after:]),)
+
+
+def test_a_job_that_has_ended_is_replayed_from_the_cursor_on() -> None:
+    scene = Scene(OFFSET, JobSucceeded())
+    assert scene.tell(ReplayRequested(1, 2)) == (OpenStream(1, 2),)
+    scene.tell(StreamOpened(1))
+    assert scene.tell(StreamClosed(1)) == (STOP_STREAM, EndSubscription(1))
+    assert scene.machine.received == 2
+
+
+def test_what_is_held_back_counts_from_the_cursor_on() -> None:
+    scene = Scene(OFFSET_RESULT, JobStarted(), SubscriptionRequested(1, 2), StreamOpened(1))
+    assert scene.tell(InterimReceived(1, ("o", "p"))) == (Deliver(1, 2, ("o",)),)
+    assert scene.tell(InterimReceived(1, ("q",))) == (Deliver(1, 3, ("p",)),)
+
+
+@pytest.mark.parametrize("request_of", [SubscriptionRequested, ReplayRequested])
+def test_a_cursor_is_not_negative(request_of: type[SubscriptionRequested]) -> None:
+    refusal = Scene(OFFSET, JobStarted()).refused(request_of(1, -1))
+    assert refusal.action == "stream_results"
+    assert refusal.why == "a cursor is the number of messages that were delivered, not -1"
+
+
 # ---- the cursor --------------------------------------------------------------------------------
 
 

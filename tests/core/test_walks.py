@@ -188,6 +188,9 @@ class World:
             wished.append(SubscriptionCancelled(self.ledger.subscription))
         else:
             wished += [SubscriptionRequested(subscription), ReplayRequested(subscription)]
+            had = len(self.published)
+            wished.append(SubscriptionRequested(subscription, (had + 1) // 2))
+            wished.append(ReplayRequested(subscription, had))
         return [*wished, ReleaseRequested()]
 
     # ---- and what it means ---------------------------------------------------------------------
@@ -208,8 +211,11 @@ class World:
             del self.under_way[before:]
             return
         if isinstance(event, SubscriptionRequested | ReplayRequested):
-            # A live one on an open connection starts where that stands.
-            self.last = self.sent - 1 if self.ledger.connected else None
+            if self.traits.keeps_interim:
+                self.last = event.after - 1
+            else:
+                # On an open connection it starts where that stands.
+                self.last = self.sent - 1 if self.ledger.connected else None
             self.under_way.clear()
             self.excused = self.cancelled = False
         for command in commands:

@@ -79,7 +79,7 @@ class Ledger:
     last_subscription: int = 0
     """The highest number of a subscription so far."""
     delivered: int = 0
-    """How many messages the present or last subscription was handed."""
+    """The cursor of the present or last subscription: where it started, and what it was handed."""
     cancel_unresolved: bool = False
     """Whether a cancel was asked for whose outcome is open."""
     last_request: int = 0
@@ -110,10 +110,10 @@ class Ledger:
                 self.cancel_unresolved = True
             case WaitEnded(wait_id=wait_id):
                 self.waits.pop(wait_id, None)
-            case SubscriptionRequested(subscription=number) | ReplayRequested(subscription=number):
+            case SubscriptionRequested(number, after) | ReplayRequested(number, after):
                 self.subscription = number
                 self.last_subscription = max(number, self.last_subscription)
-                self.delivered = 0
+                self.delivered = after
             case StreamOpened(connection=number) if number == self.connection:
                 self.connected = True
             case StreamClosed() | StreamFailed() | StreamNotReady():

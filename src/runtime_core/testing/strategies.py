@@ -198,8 +198,11 @@ def _waits(number: int) -> SearchStrategy[Event]:
 
 @functools.lru_cache(maxsize=1024)
 def _subscriptions(number: int) -> SearchStrategy[Event]:
-    return st.sampled_from(
-        (SubscriptionRequested(number), ReplayRequested(number), ReleaseRequested())
+    after = st.sampled_from((0, 0, 1, 3, -1))
+    return st.one_of(
+        st.builds(SubscriptionRequested, st.just(number), after),
+        st.builds(ReplayRequested, st.just(number), after),
+        st.just(ReleaseRequested()),
     )
 
 
