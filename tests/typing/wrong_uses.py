@@ -1,7 +1,7 @@
 """What must not type-check. It is never run.
 
-Each line that is wrong on purpose says so, and `make types` checks that: mypy, which is strict, tells of
-every `type: ignore` that is not needed, and so does pyright by the line below.
+Each line that is wrong on purpose says so, and `make types` checks that: strict mypy tells of every
+`type: ignore` that is not needed, and so does pyright by the line below.
 """
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
