@@ -10,8 +10,32 @@ A `Ledger` books what a `JobMachine` was told and what it ordered, and holds it 
             step(machine, ledger, data.draw(events(ledger)))
 
 The rule that is broken is told by an `AssertionError`, also under ``python -O``.
+
+A `FakeTransport` is a service for what drives a machine, and a `FakeClock` the time for it:
+
+    clock = FakeClock()
+    transport = FakeTransport(JobState.QUEUED, Fails(503, retry_after=3.0), JobState.DONE)
+    BlockingDriver("j1", transport, clock=clock).wait(Need.FINAL)
+    assert clock.monotonic() > 3.0
 """
 
+from runtime_core.testing.fake_clock import FakeClock, FakeTimer
+from runtime_core.testing.fake_job import FakeJob
+from runtime_core.testing.fake_script import (
+    Answer,
+    Breaks,
+    Closes,
+    Fails,
+    Hangs,
+    Late,
+    Loses,
+    Says,
+    ScriptStep,
+    Step,
+    StreamStep,
+)
+from runtime_core.testing.fake_stream import FakeStream
+from runtime_core.testing.fake_transport import Asked, FakeTransport, Submitted
 from runtime_core.testing.ledger import Ledger, RequestKind, step
 from runtime_core.testing.strategies import (
     cuts,
@@ -22,8 +46,26 @@ from runtime_core.testing.strategies import (
 )
 
 __all__ = [
+    "Answer",
+    "Asked",
+    "Breaks",
+    "Closes",
+    "Fails",
+    "FakeClock",
+    "FakeJob",
+    "FakeStream",
+    "FakeTimer",
+    "FakeTransport",
+    "Hangs",
+    "Late",
     "Ledger",
+    "Loses",
     "RequestKind",
+    "Says",
+    "ScriptStep",
+    "Step",
+    "StreamStep",
+    "Submitted",
     "cuts",
     "events",
     "interim_messages",
