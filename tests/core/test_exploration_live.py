@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_exploration import SERVICES, explore, no_collector
+from test_exploration import SERVICES, check
 
-__all__ = ["no_collector"]  # the fixture
+from runtime_core.testing import explore
 
 
 @pytest.mark.parametrize("service", [name for name in SERVICES if name.startswith("live")])
 def test_every_reachable_state_with_every_event(service: str) -> None:
-    explore(service)
+    check(explore(SERVICES[service]))

@@ -19,6 +19,16 @@ A `FakeTransport` is a service for what drives a machine, and a `FakeClock` the 
     assert clock.monotonic() > 3.0
 """
 
+from runtime_core.testing.alphabet import LATE_EVENTS, every_event
+from runtime_core.testing.explorer import (
+    PAIRS,
+    Alphabet,
+    Exploration,
+    Pair,
+    RegionState,
+    explore,
+    explore_sequences,
+)
 from runtime_core.testing.fake_clock import FakeClock, FakeTimer
 from runtime_core.testing.fake_job import FakeJob
 from runtime_core.testing.fake_script import (
@@ -46,10 +56,14 @@ from runtime_core.testing.strategies import (
 )
 
 __all__ = [
+    "LATE_EVENTS",
+    "PAIRS",
+    "Alphabet",
     "Answer",
     "Asked",
     "Breaks",
     "Closes",
+    "Exploration",
     "Fails",
     "FakeClock",
     "FakeJob",
@@ -60,6 +74,8 @@ __all__ = [
     "Late",
     "Ledger",
     "Loses",
+    "Pair",
+    "RegionState",
     "RequestKind",
     "Says",
     "ScriptStep",
@@ -68,6 +84,9 @@ __all__ = [
     "Submitted",
     "cuts",
     "events",
+    "every_event",
+    "explore",
+    "explore_sequences",
     "interim_messages",
     "lifecycles",
     "service_traits",

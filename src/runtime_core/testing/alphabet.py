@@ -35,9 +35,10 @@ from runtime_core.events import (
     WaitEnded,
     WaitStarted,
 )
-from runtime_core.testing import Ledger, RequestKind
+from runtime_core.testing.ledger import Ledger, RequestKind
 
-ERROR = TransportError("the service did not answer", retryable=True)
+_ERROR = TransportError("the service did not answer", retryable=True)
+
 LATE = 1_000_000
 """A number that no request, connection or timer has."""
 WAIT_IDS: dict[Need | None, int] = {Need.STATUS: 1, Need.FINAL: 2, Need.RESULT: 3, None: 4}
@@ -91,9 +92,9 @@ def _replies(number: int, kind: RequestKind) -> Iterator[Event]:
     if kind is SendCancel:
         yield CancelAccepted(number)
         yield CancelRefused(number)
-    yield RequestFailed(number, ERROR)
-    yield RequestFailed(number, ERROR, retryable=True)
-    yield RequestFailed(number, ERROR, retryable=True, retry_after=60.0)
+    yield RequestFailed(number, _ERROR)
+    yield RequestFailed(number, _ERROR, retryable=True)
+    yield RequestFailed(number, _ERROR, retryable=True, retry_after=60.0)
 
 
 def _stream_events(connection: int) -> Iterator[Event]:
@@ -101,7 +102,7 @@ def _stream_events(connection: int) -> Iterator[Event]:
     yield StreamNotReady(connection)
     yield StreamClosed(connection)
     yield StreamClosed(connection, 1011, "going wrong")
-    yield StreamFailed(connection, ERROR)
+    yield StreamFailed(connection, _ERROR)
     yield InterimReceived(connection, ("m",))
     yield InterimReceived(connection, ("m", "n"))
 
