@@ -43,6 +43,7 @@ from runtime_core.decoders import (
     ResultDecoder,
     choose_decoder,
     decode_result,
+    decoder_name,
 )
 from runtime_core.documents import (
     BackendDocument,
@@ -111,6 +112,7 @@ from runtime_core.events import (
     WaitEnded,
     WaitStarted,
 )
+from runtime_core.job_handle import JobHandle
 from runtime_core.json_limits import DecodeLimits
 from runtime_core.lifecycle import LIFECYCLE, TRANSITIONS, may_become
 from runtime_core.machine import JobMachine
@@ -159,6 +161,7 @@ __all__ = [
     "JobDocument",
     "JobError",
     "JobFailed",
+    "JobHandle",
     "JobMachine",
     "JobPage",
     "JobQueued",
@@ -224,6 +227,7 @@ __all__ = [
     "choose_decoder",
     "decode_result",
     "decode_tagged",
+    "decoder_name",
     "encode_tagged",
     "may_become",
     "poll_delay",

@@ -151,6 +151,17 @@ def decode_result(
     return choose_decoder(program_id, registry, decoder, result_decoder).decode(text)
 
 
+def decoder_name(decoder: Decoder[Any]) -> str:
+    """What a decoder is called in a `JobHandle`.
+
+    Its attribute `name`, if that is a text; else the name of the class, or of the object's class.
+    """
+    name = getattr(decoder, "name", None)
+    if isinstance(name, str):
+        return name
+    return (decoder if isinstance(decoder, type) else type(decoder)).__name__
+
+
 def _is_id(program_id: object) -> bool:
     return isinstance(program_id, str) and program_id != ""
 

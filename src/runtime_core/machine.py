@@ -156,8 +156,10 @@ class JobMachine:
 
     @property
     def received(self) -> int:
-        """The cursor: how many messages the present or last subscription has received, those
-        before its start included."""
+        """The cursor of the present or last subscription: how many messages it has received.
+
+        Those before its start are counted too.
+        """
         stream = self._regions.stream
         return 0 if stream is None else stream.cursor
 

@@ -76,6 +76,12 @@ class StructuredDecoder(Generic[T]):
     limits: DecodeLimits = attrs.field(factory=DecodeLimits, kw_only=True)
     """What a text may cost."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in a `JobHandle`: ``StructuredDecoder[Energies]``."""
+        origin = get_origin(self.cls) or self.cls
+        return f"StructuredDecoder[{origin.__name__}]"
+
     def decode(self, data: str) -> T:
         """Decode one text of tagged JSON into the class.
 
