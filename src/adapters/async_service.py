@@ -19,6 +19,7 @@ from adapters.service import RuntimeService, ServiceOptions
 from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.errors import UsageError
+from runtime_core.observer import Observer
 from runtime_core.tags import AnyTag
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class AsyncRuntimeService:
         workers: int | None = None,
         decoders: DecoderRegistry | None = None,
         tags: Sequence[AnyTag] = (),
+        observer: Observer | None = None,
     ) -> Self:
         """Find the service on this machine, or start it; see `RuntimeService.local`.
 
@@ -65,7 +67,12 @@ class AsyncRuntimeService:
             ServiceError: if it does not come up, or the extra `local` is not installed.
         """
         service = await AsyncioReactor().call(
-            RuntimeService.local, data=data, workers=workers, decoders=decoders, tags=tags
+            RuntimeService.local,
+            data=data,
+            workers=workers,
+            decoders=decoders,
+            tags=tags,
+            observer=observer,
         )
         return cls.of(service)
 

@@ -28,6 +28,7 @@ from runtime_core.events import (
     SubscriptionRequested,
     WaitStarted,
 )
+from runtime_core.observer import Observer
 from runtime_core.result import Failure
 from runtime_core.states import JobState
 
@@ -66,6 +67,8 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
             `UnknownStatusError` to whoever waits.
         initial: what the service said of the job's state a moment ago, as an event.
         document: what the service said of the job as a whole, if it was asked already.
+        observer: is called with each `Step` of the job's machine, on the loop, see `Observer`; for
+            instance a `JournalFile`.
         reactor: where the job lives; by default the shared loop of the process.
 
     Raises:
@@ -90,6 +93,7 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         on_unknown_status: JobState | None = None,
         initial: LifecycleEvent | None = None,
         document: JobDocument | None = None,
+        observer: Observer | None = None,
         reactor: ThreadReactor | None = None,
     ) -> None:
         super().__init__(
@@ -107,10 +111,13 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
                 on_unknown_status=on_unknown_status,
                 initial=initial,
                 document=document,
+                observer=observer,
             )
         )
         self._reactor = shared_reactor() if reactor is None else reactor
-        self._driver = JobDriver(self._machine, self._transport, self._reactor)
+        self._driver = JobDriver(self._machine, self._transport, self._reactor, observer)
+        if initial is not None:
+            self._runner.begin(initial)
         if user_callback is not None:
             self.stream_results(user_callback)
 

@@ -27,6 +27,7 @@ from runtime_core.errors import (
 )
 from runtime_core.events import LifecycleEvent
 from runtime_core.machine import JobMachine
+from runtime_core.observer import Observer
 from runtime_core.states import JobState
 
 
@@ -47,6 +48,7 @@ class JobArguments:
     on_unknown_status: JobState | None = None
     initial: LifecycleEvent | None = None
     document: JobDocument | None = None
+    observer: Observer | None = None
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -71,8 +73,6 @@ class JobBase(ABC):
         self._choose(None)  # refuses what is no decoder
         self._transport = _transport(given)
         self._machine = JobMachine(given.job_id, self._transport.traits)
-        if given.initial is not None:
-            self._machine.receive(given.initial)
         # By the identity of the decoder, which the entry keeps alive. No lock: a fork could find it
         # held by a thread that the child does not have.
         self._values: dict[int, tuple[Decoder[Any], Any]] = {}

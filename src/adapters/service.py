@@ -30,6 +30,7 @@ from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choos
 from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
 from runtime_core.errors import OptionsError, UsageError
 from runtime_core.events import JobQueued, UnknownStatusReported
+from runtime_core.observer import Observer
 from runtime_core.states import JobState
 from runtime_core.tags import AnyTag
 
@@ -63,6 +64,7 @@ class ServiceOptions(TypedDict, total=False):
     proxy: str | None
     tags: Sequence[AnyTag]
     status_requests_per_second: float
+    observer: Observer | None
 
 
 class RuntimeService(ServicePrograms, Closing):
@@ -98,6 +100,7 @@ class RuntimeService(ServicePrograms, Closing):
             `adapters.qiskit.qiskit_tags()`. (Of results a decoder's `tags` say so.)
         status_requests_per_second: how often it is asked for the state of jobs at most, for all of
             them together; `math.inf` is no limit.
+        observer: of all jobs that this service gives, see `RuntimeJob`.
 
     Raises:
         ValueError: as `RuntimeClient` does, or if `instance` cannot be sent, or
@@ -125,6 +128,7 @@ class RuntimeService(ServicePrograms, Closing):
         proxy: str | None = ENVIRONMENT,
         tags: Sequence[AnyTag] = (),
         status_requests_per_second: float = DEFAULT_STATUS_RATE,
+        observer: Observer | None = None,
     ) -> None:
         network: _Network = {
             "token_provider": token_provider,
@@ -156,7 +160,7 @@ class RuntimeService(ServicePrograms, Closing):
             case _:
                 raise UsageError(f"there are the dialects legacy and current, not {dialect!r}")
         client.status_requests_per_second = status_requests_per_second
-        self._set_up(client, streams, decoders, on_unknown_status, tags)
+        self._set_up(client, streams, decoders, on_unknown_status, tags, observer)
 
     def _set_up(
         self,
@@ -165,6 +169,7 @@ class RuntimeService(ServicePrograms, Closing):
         decoders: DecoderRegistry | None,
         on_unknown_status: JobState | None = None,
         tags: Sequence[AnyTag] = (),
+        observer: Observer | None = None,
     ) -> None:
         super().__init__(client)
         self._client = client
@@ -174,6 +179,7 @@ class RuntimeService(ServicePrograms, Closing):
         self._account: dict[str, str] = {}
         self._decoders = DecoderRegistry() if decoders is None else decoders
         self._on_unknown_status = on_unknown_status
+        self._observer = observer
 
     @staticmethod
     def local(
@@ -182,6 +188,7 @@ class RuntimeService(ServicePrograms, Closing):
         workers: int | None = None,
         decoders: DecoderRegistry | None = None,
         tags: Sequence[AnyTag] = (),
+        observer: Observer | None = None,
     ) -> LocalRuntimeService:
         """Find the service on this machine, or start it; every process of the user shares it.
 
@@ -195,13 +202,16 @@ class RuntimeService(ServicePrograms, Closing):
             workers: how many jobs run at a time, if this starts it; None for one for each core.
             decoders: the decoders of programs.
             tags: see `RuntimeService`; a program gets what is written so as it was written.
+            observer: of all jobs that this service gives, see `RuntimeJob`.
 
         Raises:
             ServiceError: if it does not come up, or the extra `local` is not installed.
         """
         from adapters.local.service import LocalRuntimeService
 
-        return LocalRuntimeService(data=data, workers=workers, decoders=decoders, tags=tags)
+        return LocalRuntimeService(
+            data=data, workers=workers, decoders=decoders, tags=tags, observer=observer
+        )
 
     @property
     def url(self) -> str:
@@ -289,6 +299,7 @@ class RuntimeService(ServicePrograms, Closing):
             decoders=self._decoders,
             on_unknown_status=self._on_unknown_status,
             initial=JobQueued(),
+            observer=self._observer,
         )
 
     def _current_options(self, chosen: RunOptions) -> dict[str, Any]:
@@ -406,6 +417,7 @@ class RuntimeService(ServicePrograms, Closing):
             on_unknown_status=self._on_unknown_status,
             initial=None if isinstance(said, UnknownStatusReported) else said,
             document=document,
+            observer=self._observer,
         )
 
 

@@ -116,7 +116,7 @@ from runtime_core.job_handle import JobHandle
 from runtime_core.json_limits import DecodeLimits
 from runtime_core.lifecycle import LIFECYCLE, TRANSITIONS, may_become
 from runtime_core.machine import JobMachine
-from runtime_core.observer import Observer, Step
+from runtime_core.observer import ObservedMachine, Observer, Step
 from runtime_core.polling import poll_delay, retry_delay
 from runtime_core.result import Failure
 from runtime_core.settings import Settings
@@ -173,6 +173,7 @@ __all__ = [
     "Need",
     "NotAuthorizedError",
     "Notice",
+    "ObservedMachine",
     "Observer",
     "OpenStream",
     "OptionsError",

@@ -46,6 +46,9 @@ class JobQueued:
 
     request: int | None = None
     """The status request that this answers; None if the service said it unasked."""
+    position: int | None = None
+    """Which of the queued jobs this is: 1 is the next to run. None if the service does not tell.
+    The machine makes nothing of it; it is for those who look on."""
 
 
 @attrs.frozen

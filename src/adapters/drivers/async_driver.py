@@ -22,6 +22,7 @@ from runtime_core.events import (
     WaitStarted,
 )
 from runtime_core.machine import JobMachine
+from runtime_core.observer import Observer
 
 T = TypeVar("T")
 
@@ -32,8 +33,14 @@ class AsyncJobDriver:
     What a caller begins with raises `UsageError` if that is not the loop which runs.
     """
 
-    def __init__(self, machine: JobMachine, transport: Transport, reactor: AsyncioReactor) -> None:
-        self.runner = JobRunner(machine, transport, reactor)
+    def __init__(
+        self,
+        machine: JobMachine,
+        transport: Transport,
+        reactor: AsyncioReactor,
+        observer: Observer | None = None,
+    ) -> None:
+        self.runner = JobRunner(machine, transport, reactor, observer)
         """The half that is the same for all drivers."""
         self._reactor = reactor
 

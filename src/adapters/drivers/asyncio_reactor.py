@@ -7,6 +7,7 @@ name look-ups; they are daemons and end by themselves.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -65,8 +66,8 @@ class AsyncioReactor:
         return self._bound[2]
 
     def now(self) -> float:
-        """See `Reactor`."""
-        return self.loop.now()
+        """See `Reactor`. Before the first use the time is that of the usual event loops."""
+        return time.monotonic() if self._bound is None else self._bound[1].now()
 
     def call_soon(self, task: Task) -> None:
         """See `Reactor`."""

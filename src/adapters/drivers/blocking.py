@@ -13,6 +13,7 @@ from typing import Protocol
 
 import attrs
 
+from adapters.drivers.observing import observed
 from adapters.transport import Transport
 from runtime_core.commands import (
     Command,
@@ -22,7 +23,7 @@ from runtime_core.commands import (
     StartTimer,
     StopTimer,
 )
-from runtime_core.errors import TransportError
+from runtime_core.errors import RuntimeInvalidStateError, TransportError
 from runtime_core.events import (
     CancelRequested,
     Event,
@@ -33,6 +34,7 @@ from runtime_core.events import (
     WaitStarted,
 )
 from runtime_core.machine import JobMachine
+from runtime_core.observer import Observer
 
 
 class Clock(Protocol):
@@ -58,6 +60,7 @@ class BlockingDriver:
         transport: does the requests.
         clock: by default the system's.
         report: gets the lines that are for a log.
+        observer: is called with each `Step` of the machine, in the caller's thread.
     """
 
     def __init__(
@@ -66,11 +69,15 @@ class BlockingDriver:
         transport: Transport,
         clock: Clock = time,
         report: Callable[[str], None] = lambda _: None,
+        observer: Observer | None = None,
     ) -> None:
         self.machine = JobMachine(job_id, attrs.evolve(transport.traits, pushes=False))
         self._transport = transport
         self._clock = clock
         self._report = report
+        self._show = _show_nobody
+        if observer is not None:
+            self._show = observed(self.machine, observer, clock.monotonic).show
         self._waits = itertools.count(1)
         self._timer: tuple[float, TimerFired] | None = None
         self._ended: dict[int, Exception | None] = {}
@@ -124,14 +131,15 @@ class BlockingDriver:
         return True
 
     def _feed(self, event: Event) -> None:
-        todo = deque(self.machine.receive(event))
+        todo: deque[Command] = deque()
         try:
+            self._receive(event, todo)
             while todo:
                 # Taken out when it is through, so that an interruption finds it there.
                 command = todo[0]
                 if isinstance(command, RequestCommand):
                     reply = self._transport.perform(self.machine.job_id, command)
-                    todo.extend(self.machine.receive(reply))
+                    self._receive(reply, todo)
                 else:
                     self._carry_out(command)
                 todo.popleft()
@@ -140,6 +148,16 @@ class BlockingDriver:
             self._interrupt(todo)
             raise
 
+    def _receive(self, event: Event, todo: deque[Command]) -> None:
+        """Tell the machine, and add what is to be done."""
+        try:
+            commands = self.machine.receive(event)
+        except RuntimeInvalidStateError as refusal:
+            self._show(event, (), refusal)
+            raise
+        todo.extend(commands)  # first: an interruption of the observer finds them there
+        self._show(event, commands)
+
     def _interrupt(self, todo: deque[Command]) -> None:
         """Fail the requests among the commands, and carry out the others, which need no I/O."""
         error = TransportError("The request was interrupted.", retryable=True)
@@ -147,7 +165,7 @@ class BlockingDriver:
             command = todo.popleft()
             if isinstance(command, RequestCommand):
                 failed = RequestFailed(command.request, error, retryable=True)
-                todo.extend(self.machine.receive(failed))
+                self._receive(failed, todo)
             else:
                 self._carry_out(command)
 
@@ -163,3 +181,9 @@ class BlockingDriver:
                 self._report(text)
             case _:
                 raise AssertionError(f"the machine of a service without streams: {command}")
+
+
+def _show_nobody(
+    event: Event, commands: tuple[Command, ...], refusal: RuntimeInvalidStateError | None = None
+) -> None:
+    """There is no observer."""

@@ -22,6 +22,7 @@ from runtime_core.events import (
     WaitStarted,
 )
 from runtime_core.machine import JobMachine
+from runtime_core.observer import Observer
 
 SILENCE = 1.0
 """Seconds without a message after which `result()` waits no longer for the end of a stream."""
@@ -45,8 +46,14 @@ class Outcome:
 class JobDriver:
     """Runs one `JobMachine` for callers that block; everything may be called from every thread."""
 
-    def __init__(self, machine: JobMachine, transport: Transport, reactor: ThreadReactor) -> None:
-        self.runner = JobRunner(machine, transport, reactor)
+    def __init__(
+        self,
+        machine: JobMachine,
+        transport: Transport,
+        reactor: ThreadReactor,
+        observer: Observer | None = None,
+    ) -> None:
+        self.runner = JobRunner(machine, transport, reactor, observer)
         """The half on the loop."""
         self._reactor = reactor
 

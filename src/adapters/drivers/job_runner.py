@@ -18,6 +18,7 @@ from adapters.drivers.channel import Channel
 from adapters.drivers.inbox import Batch, End, Gap, Mark
 from adapters.drivers.job_requests import JobRequests
 from adapters.drivers.loop import TimerHandle
+from adapters.drivers.observing import observed
 from adapters.drivers.reactor import Reactor
 from adapters.drivers.subscriber import Subscriber
 from adapters.transport import Transport
@@ -46,6 +47,7 @@ from runtime_core.events import (
     InterimReceived,
     JobQueued,
     JobStarted,
+    LifecycleEvent,
     Need,
     ReleaseRequested,
     ReplayRequested,
@@ -62,6 +64,7 @@ from runtime_core.events import (
     WaitStarted,
 )
 from runtime_core.machine import JobMachine
+from runtime_core.observer import Observer
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +99,18 @@ class CatchUp:
 class JobRunner:
     """Runs one `JobMachine` on a reactor. Every method is called on the reactor's loop."""
 
-    def __init__(self, machine: JobMachine, transport: Transport, reactor: Reactor) -> None:
+    def __init__(
+        self,
+        machine: JobMachine,
+        transport: Transport,
+        reactor: Reactor,
+        observer: Observer | None = None,
+    ) -> None:
         self.machine = machine
+        # All that the machine hears goes by here. Bound once: without an observer it costs nothing.
+        self._tell = machine.receive
+        if observer is not None:
+            self._tell = observed(machine, observer, reactor.now).receive
         self.subscriber: Subscriber | None = None
         """Who gets the interim results, or got them last. May be read from every thread."""
         self._transport = transport
@@ -117,6 +130,13 @@ class JobRunner:
         self._closed = False
         self._lost: list[Event] = []
         reactor.adopt(self)
+
+    def begin(self, initial: LifecycleEvent) -> None:
+        """Tell the machine what the service said of the state, before anything else happens.
+
+        Where the job is made, not on the loop: nobody else has it yet.
+        """
+        self._tell(initial)  # which orders nothing: nobody is interested yet
 
     def new_number(self) -> int:
         """A number that no other wait or subscription of the job has had. From every thread."""
@@ -171,7 +191,7 @@ class JobRunner:
             raise _closed_error(self.machine.job_id)
         self._catch_up()
         self._check_former()
-        commands = self.machine.receive(event)
+        commands = self._tell(event)
         self.subscriber, self._subscription = subscriber, event.subscription
         self.adjust()
         for command in commands:
@@ -242,7 +262,7 @@ class JobRunner:
     def _receive(self, event: Event) -> None:
         if self._closed:
             return
-        for command in self.machine.receive(event):
+        for command in self._tell(event):
             self._carry_out(command)
         if self._requests.are_queued:
             if type(event) in _NEWS:

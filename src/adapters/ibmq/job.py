@@ -17,6 +17,7 @@ from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
 from runtime_core.events import LifecycleEvent
+from runtime_core.observer import Observer
 from runtime_core.states import JobState
 
 
@@ -41,6 +42,7 @@ class RuntimeJob(OurJob):
         on_unknown_status: what an unknown status word is taken for.
         initial: what the service said of the job's state a moment ago.
         document: what the service said of the job as a whole.
+        observer: see `adapters.RuntimeJob`.
         reactor: where the job lives.
 
     Raises:
@@ -67,6 +69,7 @@ class RuntimeJob(OurJob):
         on_unknown_status: JobState | None = None,
         initial: LifecycleEvent | None = None,
         document: JobDocument | None = None,
+        observer: Observer | None = None,
         reactor: ThreadReactor | None = None,
     ) -> None:
         if job_id is None or program_id is None:
@@ -86,6 +89,7 @@ class RuntimeJob(OurJob):
             on_unknown_status=on_unknown_status,
             initial=initial,
             document=document,
+            observer=observer,
             reactor=reactor,
         )
 

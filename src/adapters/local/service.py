@@ -11,6 +11,7 @@ from adapters.local.daemon import require_extra
 from adapters.local.directory import data_directory
 from adapters.service import RuntimeService
 from runtime_core.decoders import DecoderRegistry
+from runtime_core.observer import Observer
 from runtime_core.tags import AnyTag
 
 
@@ -26,11 +27,12 @@ class LocalRuntimeService(RuntimeService):
         workers: int | None = None,
         decoders: DecoderRegistry | None = None,
         tags: Sequence[AnyTag] = (),
+        observer: Observer | None = None,
     ) -> None:
         require_extra()
         directory = data_directory(data)
         client = LocalClient(directory, workers)
-        self._set_up(client, LocalStreams(client), decoders, tags=tags)
+        self._set_up(client, LocalStreams(client), decoders, tags=tags, observer=observer)
         self._data = directory
 
     @property
