@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, Self, TypeVar, assert_never, overload
 
 from adapters.drivers.async_driver import AsyncJobDriver
@@ -27,6 +28,7 @@ from runtime_core.events import (
     SubscriptionRequested,
     WaitStarted,
 )
+from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Observer
 from runtime_core.result import Failure
 from runtime_core.states import JobState
@@ -69,6 +71,7 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         document: what the service said of the job as a whole, if it was asked already.
         observer: is called with each `Step` of the job's machine, on the loop, see `Observer`; for
             instance a `JournalFile`.
+        after: how many interim results were delivered before, see `from_handle`.
         reactor: where the job lives; by default one of its own. Jobs of one service share one.
 
     Raises:
@@ -95,6 +98,7 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         initial: LifecycleEvent | None = None,
         document: JobDocument | None = None,
         observer: Observer | None = None,
+        after: int = 0,
         reactor: AsyncioReactor | None = None,
     ) -> None:
         super().__init__(
@@ -113,6 +117,7 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
                 initial=initial,
                 document=document,
                 observer=observer,
+                after=after,
             )
         )
         self._reactor = AsyncioReactor() if reactor is None else reactor
@@ -121,6 +126,34 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
             self._runner.begin(initial)
         if user_callback is not None:
             self.stream_results(user_callback)
+
+    @classmethod
+    def from_handle(
+        cls,
+        handle: JobHandle,
+        api_client: ApiClient,
+        ws_client: StreamClient | None = None,
+        *,
+        user_callback: AsyncInterimCallback | None = None,
+        result_decoder: Decoder[Value] | None = None,
+        decoders: DecoderRegistry | None = None,
+        backend: Any = None,
+        on_unknown_status: JobState | None = None,
+        observer: Observer | None = None,
+        reactor: AsyncioReactor | None = None,
+    ) -> Self:
+        """Take a job up again; see `RuntimeJob.from_handle`, also for what is raised."""
+        given = JobArguments.of(
+            handle,
+            api_client,
+            ws_client,
+            result_decoder=result_decoder,
+            decoders=decoders,
+            backend=backend,
+            on_unknown_status=on_unknown_status,
+            observer=observer,
+        )
+        return cls(**given.keywords, user_callback=user_callback, reactor=reactor)
 
     @property
     def _runner(self) -> JobRunner:
@@ -459,8 +492,9 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
             lambda text: callback(job_id, chosen.decode(text)),
             None if on_gap is None else lambda gap: on_gap(job_id, gap),
             lambda: self._driver.unsubscribe(subscriber),
+            self._after,
         )
-        self._driver.subscribe(SubscriptionRequested, subscriber)
+        self._driver.subscribe(partial(SubscriptionRequested, after=self._after), subscriber)
 
     def cancel_result_streaming(self) -> None:
         """End the stream, also while it reconnects; nothing happens if there is none.
@@ -488,9 +522,9 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         """
         chosen = self._choose(decoder)
         results: AsyncInterimResults[Any] = AsyncInterimResults(
-            chosen.decode, lambda: self._driver.unsubscribe(results), self._change
+            chosen.decode, lambda: self._driver.unsubscribe(results), self._change, self._after
         )
-        self._driver.subscribe(ReplayRequested, results)
+        self._driver.subscribe(partial(ReplayRequested, after=self._after), results)
         return results
 
     def _change(self) -> None:

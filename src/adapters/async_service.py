@@ -19,6 +19,7 @@ from adapters.service import RuntimeService, ServiceOptions
 from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.errors import UsageError
+from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Observer
 from runtime_core.tags import AnyTag
 
@@ -135,6 +136,18 @@ class AsyncRuntimeService:
             TransportError: if the service cannot be asked.
         """
         return self._made(await self._reactor.call(self._service._find_job, job_id))  # noqa: SLF001
+
+    def take_up(
+        self,
+        handle: JobHandle,
+        callback: AsyncInterimCallback | None = None,
+        result_decoder: Decoder[Value] | None = None,
+    ) -> AsyncRuntimeJob[Value]:
+        """Take a job up where a handle left it; see `RuntimeService.take_up`. Awaits nothing."""
+        job = self._made(self._service._taken_up(handle, callback, result_decoder))  # noqa: SLF001
+        if callback is not None:
+            job.stream_results(callback)
+        return job
 
     async def jobs(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, TypeVar, assert_never, overload
+from functools import partial
+from typing import Any, Generic, Self, TypeVar, assert_never, overload
 
 from adapters.closing import Closing
 from adapters.drivers.inbox import Gap, Inbox
@@ -28,6 +29,7 @@ from runtime_core.events import (
     SubscriptionRequested,
     WaitStarted,
 )
+from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Observer
 from runtime_core.result import Failure
 from runtime_core.states import JobState
@@ -69,6 +71,7 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         document: what the service said of the job as a whole, if it was asked already.
         observer: is called with each `Step` of the job's machine, on the loop, see `Observer`; for
             instance a `JournalFile`.
+        after: how many interim results were delivered before, see `from_handle`.
         reactor: where the job lives; by default the shared loop of the process.
 
     Raises:
@@ -94,6 +97,7 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         initial: LifecycleEvent | None = None,
         document: JobDocument | None = None,
         observer: Observer | None = None,
+        after: int = 0,
         reactor: ThreadReactor | None = None,
     ) -> None:
         super().__init__(
@@ -112,6 +116,7 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
                 initial=initial,
                 document=document,
                 observer=observer,
+                after=after,
             )
         )
         self._reactor = shared_reactor() if reactor is None else reactor
@@ -120,6 +125,59 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
             self._runner.begin(initial)
         if user_callback is not None:
             self.stream_results(user_callback)
+
+    @classmethod
+    def from_handle(
+        cls,
+        handle: JobHandle,
+        api_client: ApiClient,
+        ws_client: StreamClient | None = None,
+        *,
+        user_callback: InterimCallback | None = None,
+        result_decoder: Decoder[Value] | None = None,
+        decoders: DecoderRegistry | None = None,
+        backend: Any = None,
+        on_unknown_status: JobState | None = None,
+        observer: Observer | None = None,
+        reactor: ThreadReactor | None = None,
+    ) -> Self:
+        """Take a job up again, which perhaps another process has begun to follow.
+
+        Its streams go on at the handle's cursor, all of them: nothing is missing from there on,
+        and what was delivered after the handle was taken comes again. Where the service does not
+        keep interim results they begin with a `Gap`, unless the cursor is 0. What the handle says
+        of the state is what was known then: the service is asked anew.
+
+        Args:
+            handle: what `handle()` gave, or `JobHandle.from_json`.
+            api_client: does the requests, of the handle's service and dialect; see the class, as of
+                all that follows.
+            ws_client: knows the streams.
+            user_callback: gets the interim results from the cursor on.
+            result_decoder: a decoder of the name that the handle says; without one it is looked for
+                in `decoders`.
+            decoders: the decoders of programs.
+            backend: given back by `backend()`.
+            on_unknown_status: what a status word that nobody knows is taken for.
+            observer: is called with each `Step` of the job's machine.
+            reactor: where the job lives.
+
+        Raises:
+            UsageError: if the client is of another service or dialect, or there is no decoder of
+                the name that the handle says.
+            RuntimeInvalidStateError: if a `user_callback` is given and the service has no streams.
+        """
+        given = JobArguments.of(
+            handle,
+            api_client,
+            ws_client,
+            result_decoder=result_decoder,
+            decoders=decoders,
+            backend=backend,
+            on_unknown_status=on_unknown_status,
+            observer=observer,
+        )
+        return cls(**given.keywords, user_callback=user_callback, reactor=reactor)
 
     @property
     def _runner(self) -> JobRunner:
@@ -468,8 +526,9 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
             lambda text: callback(job_id, chosen.decode(text)),
             None if on_gap is None else lambda gap: on_gap(job_id, gap),
             lambda: self._driver.unsubscribe(subscriber),
+            self._after,
         )
-        self._driver.subscribe(SubscriptionRequested, subscriber)
+        self._driver.subscribe(partial(SubscriptionRequested, after=self._after), subscriber)
 
     def cancel_result_streaming(self) -> None:
         """End the stream, also while it reconnects; nothing happens if there is none.
@@ -501,8 +560,9 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
             chosen.decode,
             lambda: self._driver.unsubscribe(results),
             self._driver.adjust,
+            self._after,
         )
-        self._driver.subscribe(ReplayRequested, results)
+        self._driver.subscribe(partial(ReplayRequested, after=self._after), results)
         return results
 
     # ---- the object ----------------------------------------------------------------------------

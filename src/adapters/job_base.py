@@ -6,17 +6,24 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn, Self, SupportsIndex
 
 import attrs
 
 from adapters.drivers.job_runner import JobRunner
+from adapters.handles import dialect_name, service_name
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
 from adapters.job_facts import JobFacts
 from adapters.job_logs import LogPart
 from adapters.services.dialect import dialect_of
 from runtime_core.cancel import CancelOutcome
-from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
+from runtime_core.decoders import (
+    Decoder,
+    DecoderRegistry,
+    ResultDecoder,
+    choose_decoder,
+    decoder_name,
+)
 from runtime_core.documents import JobDocument
 from runtime_core.errors import (
     JobTimeoutError,
@@ -26,6 +33,7 @@ from runtime_core.errors import (
     UsageError,
 )
 from runtime_core.events import LifecycleEvent
+from runtime_core.job_handle import JobHandle
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Observer
 from runtime_core.states import JobState
@@ -49,6 +57,38 @@ class JobArguments:
     initial: LifecycleEvent | None = None
     document: JobDocument | None = None
     observer: Observer | None = None
+    after: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        handle: JobHandle,
+        api_client: ApiClient,
+        ws_client: StreamClient | None,
+        *,
+        result_decoder: Decoder[Any] | None = None,
+        decoders: DecoderRegistry | None = None,
+        backend: Any = None,
+        on_unknown_status: JobState | None = None,
+        observer: Observer | None = None,
+    ) -> Self:
+        """Take them from a handle; see `RuntimeJob.from_handle`."""
+        handle.check_service(service_name(api_client), dialect_name(api_client))
+        known = DecoderRegistry() if decoders is None else decoders
+        decoder = handle.choose_decoder(known, result_decoder)
+        return cls(
+            backend=backend,
+            api_client=api_client,
+            ws_client=ws_client,
+            job_id=handle.job_id,
+            program_id=handle.program_id,
+            result_decoder=decoder,
+            # Of this program alone: what it is registered with now is not what the handle names.
+            decoders=DecoderRegistry(decoder),
+            on_unknown_status=on_unknown_status,
+            observer=observer,
+            after=handle.cursor,
+        )
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -65,6 +105,7 @@ class JobBase(ABC):
         self._job_id = given.job_id
         self._program_id = given.program_id
         self._image = given.image
+        self._after = given.after
         self._facts = JobFacts(
             given.api_client, given.job_id, given.params, given.creation_date, given.document
         )
@@ -105,6 +146,39 @@ class JobBase(ABC):
     def __repr__(self) -> str:
         state = self._machine.state.name if self._machine.confirmed else "not asked yet"
         return f"<{type(self).__name__} {self._job_id!r} of {self._program_id!r}: {state}>"
+
+    # ---- in another process --------------------------------------------------------------------
+
+    def handle(self) -> JobHandle:
+        """Give what another process needs to take the job up again, as it is at this moment.
+
+        Its cursor is that of the present or last stream, and counts the interim results that the
+        user is through with: those whose callback has returned, and of `interim_results` those
+        after which the next one was asked for. So within a callback it says those before this one.
+        Asks nobody, and may be called from everywhere, as often as you like.
+
+        Raises:
+            UsageError: if the service's URL has an @ behind its host, so that it cannot be told
+                whether it holds a password.
+        """
+        machine = self._machine
+        return JobHandle(
+            job_id=self._job_id,
+            service=service_name(self._api_client),
+            dialect=dialect_name(self._api_client),
+            program_id=self._program_id,
+            decoder=decoder_name(self._choose(None)),
+            cursor=self._runner.delivered(self._after),
+            state=machine.state if machine.confirmed else None,
+        )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled or copied: a job is followed by threads and sockets of its own."""
+        name = type(self).__name__
+        raise TypeError(
+            f"a {name} can be neither pickled nor copied: it belongs to this process. Send "
+            f"job.handle().to_json(), and make another of it by {name}.from_handle()."
+        )
 
     # ---- what became of it ---------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choos
 from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
 from runtime_core.errors import OptionsError, UsageError
 from runtime_core.events import JobQueued, UnknownStatusReported
+from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Observer
 from runtime_core.states import JobState
 from runtime_core.tags import AnyTag
@@ -318,6 +319,44 @@ class RuntimeService(ServicePrograms, Closing):
             TransportError: if the service cannot be asked.
         """
         return self._make_job(self._find_job(job_id))
+
+    def take_up(
+        self,
+        handle: JobHandle,
+        callback: InterimCallback | None = None,
+        result_decoder: Decoder[Value] | None = None,
+    ) -> RuntimeJob[Value]:
+        """Take a job up where a handle left it; asks the service for nothing.
+
+        See `RuntimeJob.from_handle`.
+
+        Args:
+            handle: what `RuntimeJob.handle` gave, in another process perhaps.
+            callback: gets the interim results from the handle's cursor on.
+            result_decoder: a decoder of the name that the handle says; None looks for it in the
+                service's own.
+
+        Raises:
+            UsageError: if the handle is of another service or dialect, there is no decoder of the
+                name that it says, or there is a `callback` and the service has no streams.
+        """
+        return self._make_job(self._taken_up(handle, callback, result_decoder), callback)
+
+    def _taken_up(
+        self, handle: JobHandle, callback: object, result_decoder: Decoder[Any] | None
+    ) -> JobArguments:
+        """Take a job up; see `take_up`."""
+        if callback is not None and not self.has_streams:
+            raise UsageError("the service has no streams: take it up without callback, and wait")
+        return JobArguments.of(
+            handle,
+            self._client,
+            self._streams,
+            result_decoder=result_decoder,
+            decoders=self._decoders,
+            on_unknown_status=self._on_unknown_status,
+            observer=self._observer,
+        )
 
     def _find_job(self, job_id: str) -> JobArguments:
         """Find a job again; see `job`."""

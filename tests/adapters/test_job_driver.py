@@ -59,6 +59,7 @@ class Listener:
 
     items: list[Item] = attrs.field(factory=list)
     drops: int = 0
+    delivered: int = 0
     is_full: bool = False
     is_caller: bool = False
     is_waited_for: bool = True

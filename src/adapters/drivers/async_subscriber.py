@@ -31,6 +31,7 @@ class AsyncCallbackSubscriber:
         receive: decodes one message and calls the user's callback with it.
         on_gap: the user's callback for gaps, if there is one.
         cancel: called when the callback has failed, to end the subscription.
+        start: the cursor at which the subscription starts.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class AsyncCallbackSubscriber:
         receive: Callable[[str], object],
         on_gap: Callable[[Gap], object] | None,
         cancel: Callable[[], None],
+        start: int = 0,
     ) -> None:
         self._inbox = inbox
         self._receive = receive
@@ -50,8 +52,8 @@ class AsyncCallbackSubscriber:
         self._now: object | None = None
         self.error: BaseException | None = None
         """See `Subscriber`."""
-        self.delivered = 0
-        """The cursor of what was delivered: how many calls of the callback have returned."""
+        self.delivered = start
+        """See `Subscriber`: it moves when what the callback has returned is through, too."""
 
     @property
     def is_caller(self) -> bool:
@@ -168,6 +170,9 @@ class AsyncInterimResults(AsyncIterator[Value]):
 
     Ends when the stream is complete. Made by `AsyncRuntimeJob.interim_results`; used by one task at
     a time. `close()` it, or use it in an `async with`, if you leave before the end.
+
+    An interim result counts as delivered, for `AsyncRuntimeJob.handle`, when the next one is asked
+    for, or the `async with` is left without an exception.
     """
 
     def __init__(
@@ -175,14 +180,20 @@ class AsyncInterimResults(AsyncIterator[Value]):
         decode: Callable[[str], object],
         cancel: Callable[[], None],
         on_change: Callable[[], None],
+        start: int = 0,
     ) -> None:
-        self._items = InterimItems(Inbox(on_change), decode, cancel)
+        self._items = InterimItems(Inbox(on_change), decode, cancel, start)
         self._arrived = asyncio.Event()
 
     @property
     def error(self) -> BaseException | None:
         """See `Subscriber`."""
         return self._items.error
+
+    @property
+    def delivered(self) -> int:
+        """See `Subscriber`."""
+        return self._items.delivered
 
     @property
     def is_caller(self) -> bool:
@@ -242,5 +253,7 @@ class AsyncInterimResults(AsyncIterator[Value]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *raised: object) -> None:
+        if raised[0] is None:
+            self._items.count_given()
         self.close()

@@ -25,13 +25,16 @@ class InterimItems:
     """
 
     def __init__(
-        self, inbox: Inbox, decode: Callable[[str], Any], cancel: Callable[[], None]
+        self, inbox: Inbox, decode: Callable[[str], Any], cancel: Callable[[], None], start: int = 0
     ) -> None:
         self.inbox = inbox
         self.ended = False
         """Whether nothing more is given."""
         self.error: BaseException | None = None
         """See `Subscriber`."""
+        self.delivered = start
+        """See `Subscriber`: who asks for the next one is through with the one before."""
+        self._given = 0
         self._decode = decode
         self._cancel = cancel
         self._batch: tuple[str, ...] = ()
@@ -56,11 +59,14 @@ class InterimItems:
             DecodeError: if it does not decode; nothing more follows then.
             ServiceError: if the stream cannot be had to its end.
         """
+        self.count_given()
         while not self.ended:
             if self._next < len(self._batch):
                 message = self._batch[self._next]
                 self._next += 1
-                return self._decoded(message)
+                value = self._decoded(message)
+                self._given = 1
+                return value
             item = self.inbox.peek()
             if item is None:
                 return Nothing.YET
@@ -78,6 +84,11 @@ class InterimItems:
                 case Mark():
                     pass  # not put in
         return Nothing.MORE
+
+    def count_given(self) -> None:
+        """Whoever was given the last one is through with it."""
+        self.delivered += self._given
+        self._given = 0
 
     def _decoded(self, message: str) -> Any:
         try:

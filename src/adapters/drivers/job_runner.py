@@ -119,6 +119,7 @@ class JobRunner:
         self._numbers = itertools.count(1)
         self._waiters: dict[int, Waiter] = {}
         self._subscription = 0
+        self._delivered = 0
         self._timers: dict[TimerName, tuple[StartTimer, TimerHandle]] = {}
         self._has_cancelled = False
         self._channel: Channel | None = None
@@ -141,6 +142,16 @@ class JobRunner:
     def new_number(self) -> int:
         """A number that no other wait or subscription of the job has had. From every thread."""
         return next(self._numbers)
+
+    def delivered(self, start: int) -> int:
+        """The cursor of what was delivered to the present or last subscriber. From every thread.
+
+        If there never was one, it is where one would start.
+        """
+        subscriber = self.subscriber  # a fork may take it away
+        if subscriber is not None:
+            return subscriber.delivered
+        return start if self._subscription == 0 else self._delivered
 
     @property
     def stream_error(self) -> BaseException | None:
@@ -393,6 +404,7 @@ class JobRunner:
         self._waiters.clear()
         self._timers.clear()
         if self.subscriber is not None:
+            self._delivered = self.subscriber.delivered
             self.subscriber.after_fork(error)
         self.subscriber = self._channel = None
         self._paused = False

@@ -25,6 +25,14 @@ class Subscriber(Protocol):
         ...
 
     @property
+    def delivered(self) -> int:
+        """The cursor of what was delivered: those messages that the user is through with.
+
+        Those before the start of the subscription are counted too. May be read from every thread.
+        """
+        ...
+
+    @property
     def is_full(self) -> bool:
         """Whether it has enough to do for now."""
         ...
@@ -66,6 +74,7 @@ class CallbackSubscriber:
         receive: decodes one message and calls the user's callback with it.
         on_gap: the user's callback for gaps, if there is one.
         cancel: called when the callback has failed, to end the subscription.
+        start: the cursor at which the subscription starts.
     """
 
     def __init__(
@@ -75,6 +84,7 @@ class CallbackSubscriber:
         receive: Callable[[str], object],
         on_gap: Callable[[Gap], object] | None,
         cancel: Callable[[], None],
+        start: int = 0,
     ) -> None:
         self._reactor = reactor
         self._inbox = inbox
@@ -86,8 +96,8 @@ class CallbackSubscriber:
         self._runner: int | None = None
         self.error: BaseException | None = None
         """See `Subscriber`."""
-        self.delivered = 0
-        """The cursor of what was delivered: how many calls of the callback have returned."""
+        self.delivered = start
+        """See `Subscriber`: it moves when a call of the callback has returned."""
 
     @property
     def is_caller(self) -> bool:
@@ -166,6 +176,9 @@ class InterimResults(Closing, Iterator[Value]):
 
     Ends when the stream is complete. Made by `RuntimeJob.interim_results`; used by one thread.
     `close()` it, or use it in a `with`, if you leave before the end.
+
+    An interim result counts as delivered, for `RuntimeJob.handle`, when the next one is asked for,
+    or the `with` is left without an exception.
     """
 
     def __init__(
@@ -174,16 +187,22 @@ class InterimResults(Closing, Iterator[Value]):
         decode: Callable[[str], object],
         cancel: Callable[[], None],
         on_change: Callable[[], None],
+        start: int = 0,
     ) -> None:
         self._reactor = reactor
         self._on_change = on_change
-        self._items = InterimItems(Inbox(on_change), decode, cancel)
+        self._items = InterimItems(Inbox(on_change), decode, cancel, start)
         self._arrived = threading.Event()
 
     @property
     def error(self) -> BaseException | None:
         """See `Subscriber`."""
         return self._items.error
+
+    @property
+    def delivered(self) -> int:
+        """See `Subscriber`."""
+        return self._items.delivered
 
     @property
     def is_caller(self) -> bool:
@@ -241,3 +260,8 @@ class InterimResults(Closing, Iterator[Value]):
     def close(self) -> None:
         """Let go of the stream; the job goes on."""
         self._items.close()
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[0] is None:
+            self._items.count_given()
+        self.close()

@@ -107,6 +107,7 @@ class ClientTransport:
         dialect = dialect_of(api_client) if dialect is None else dialect
         traits = dialect.traits if traits is None else traits
         self._client = api_client
+        self._dialect = dialect
         self._status_event = dialect.status_event
         self._listing = _listing(api_client, dialect)
         self._streams = stream_source
@@ -116,6 +117,11 @@ class ClientTransport:
     def traits(self) -> ServiceTraits:
         """What the machine must know of the service."""
         return self._traits
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the service says the state of a job."""
+        return self._dialect
 
     @property
     def service(self) -> object:

@@ -43,6 +43,7 @@ class RuntimeJob(OurJob):
         initial: what the service said of the job's state a moment ago.
         document: what the service said of the job as a whole.
         observer: see `adapters.RuntimeJob`.
+        after: how many interim results were delivered before, see `from_handle`.
         reactor: where the job lives.
 
     Raises:
@@ -70,6 +71,7 @@ class RuntimeJob(OurJob):
         initial: LifecycleEvent | None = None,
         document: JobDocument | None = None,
         observer: Observer | None = None,
+        after: int = 0,
         reactor: ThreadReactor | None = None,
     ) -> None:
         if job_id is None or program_id is None:
@@ -90,6 +92,7 @@ class RuntimeJob(OurJob):
             initial=initial,
             document=document,
             observer=observer,
+            after=after,
             reactor=reactor,
         )
 

@@ -98,6 +98,11 @@ class LocalClient(RuntimeClient):
         return self._found
 
     @property
+    def service_name(self) -> str:
+        """What stays the same, whichever process serves: the data directory."""
+        return f"local:{self._directory}"
+
+    @property
     def pid(self) -> int:
         """The number of the process that was found last."""
         return self._found.service.pid
