@@ -47,6 +47,7 @@ from adapters.local.retention import Retention
 from adapters.local.store import DuplicateError, Store
 from adapters.local.streams import send_stream
 from adapters.local.supervisor import Supervisor
+from adapters.local.told import job_text
 
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 """How long a page may get, with the inputs of its jobs, before the rest is left to the next one."""
@@ -162,7 +163,7 @@ class _Calls(JobCalls):
         """Give the texts of jobs, of at least one, and not many more bytes than a page may have."""
         length = 0
         for job in jobs:
-            text = self._job_text(job)
+            text = job_text(self._store, job)
             yield text
             length += len(text)
             if length > MAX_PAGE_BYTES:
@@ -175,7 +176,7 @@ class _Calls(JobCalls):
         return json_response(json.dumps({"id": job.id, "backend": job.backend}), 201)
 
     async def get_job(self, request: Request) -> Response:
-        return json_response(self._job_text(self._asked_job(request)))
+        return json_response(job_text(self._store, self._asked_job(request)))
 
     async def stream(self, websocket: WebSocket) -> None:
         try:
@@ -207,25 +208,6 @@ class _Calls(JobCalls):
 
     def _asked_program(self, request: Request) -> Program:
         return self._found_program(request.path_params["id"])
-
-    def _job_text(self, job: Job) -> str:
-        """Give the JSON of a job. Its params are kept as text: a poll need not encode them."""
-        document = {
-            "id": job.id,
-            "hub": job.hub,
-            "group": job.group,
-            "project": job.project,
-            "backend": job.backend,
-            "status": job.status.value,
-            "program": {"id": job.program},
-            "created": job.created,
-            "started": job.started,
-            "ended": job.ended,
-            "position": self._store.position(job),
-            "image": job.image,
-        }
-        params = self._store.params(job).decode()
-        return f'{json.dumps(document)[:-1]}, "params": {params}}}'
 
 
 def _program_document(program: Program) -> dict[str, Any]:

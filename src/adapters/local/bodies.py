@@ -16,7 +16,14 @@ from typing import Any, TypeVar
 import attrs
 from starlette.requests import HTTPConnection, Request
 
-from adapters.local.records import DEFAULT_BACKEND, Job, Program, new_job_id
+from adapters.local.records import (
+    DEFAULT_BACKEND,
+    DEFAULT_COST,
+    MAX_COST,
+    Job,
+    Program,
+    new_job_id,
+)
 from adapters.local.retention import RetentionRule
 from runtime_core.errors import DecodeError
 from runtime_core.json_limits import DecodeLimits, parse_json
@@ -24,14 +31,8 @@ from runtime_core.json_limits import DecodeLimits, parse_json
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """The longest body that a request may have."""
 
-DEFAULT_COST = 3600
-"""The longest execution time in seconds of a program that names none."""
-
 MAX_NAME = 256
 """The longest name of a program, in characters."""
-
-MAX_COST = 365 * 24 * 3600
-"""The longest execution time in seconds that a program may name."""
 
 MAX_TAGS = 64
 """How many tags a job may have."""

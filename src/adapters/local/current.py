@@ -32,6 +32,7 @@ from adapters.local.records import DEFAULT_BACKEND, Job, JobFilter, JobStatus, n
 from adapters.local.store import Store
 from adapters.local.supervisor import Supervisor
 from adapters.local.texts import Kind
+from adapters.local.told import job_metrics
 
 PATH: Final = "/api/v1"
 """What is before every path of the current protocol."""
@@ -103,18 +104,7 @@ class _CurrentCalls(JobCalls):
 
     async def get_metrics(self, request: Request) -> Response:
         job = self._asked_job(request)
-        times = {"created": job.created, "running": job.started, "finished": job.ended}
-        ran = _seconds(job.started, job.ended or now()) if job.started else 0
-        usage = {
-            "status": "final" if job.status.is_final else "pending",
-            "qpu_charge_time_seconds": ran,
-        }
-        metrics = {
-            "timestamps": times,
-            "usage": usage,
-            "position_in_queue": self._store.position(job),
-        }
-        return json_response(json.dumps(metrics))
+        return json_response(json.dumps(job_metrics(self._store, job)))
 
     async def tag_job(self, request: Request) -> Response:
         body = await read_object(request)
@@ -225,8 +215,3 @@ def _moment(request: Request, key: str) -> str | None:
         return known.astimezone(UTC).isoformat(timespec="microseconds")
     except (ValueError, OverflowError) as error:
         raise RefusedError(400, f"The query's {key} must be an ISO 8601 time.") from error
-
-
-def _seconds(start: str, end: str) -> float:
-    passed = datetime.fromisoformat(end) - datetime.fromisoformat(start)
-    return max(0.0, passed.total_seconds())

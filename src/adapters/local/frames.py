@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from adapters.local.host import FAILURE, HEADER, INTERIM, RESULT
 
@@ -18,11 +18,23 @@ class BrokenReportError(Exception):
 
 
 class FrameReader:
-    """Cuts what is read from the report pipe into frames."""
+    """Cuts what is read from a pipe into frames, by default from a report pipe.
 
-    def __init__(self, longest: int = MAX_FRAME_BYTES, limit: int = MAX_REPORT_BYTES) -> None:
+    Args:
+        longest: how many bytes the text of a frame may have.
+        limit: how many bytes may come altogether.
+        kinds: the kinds of frames that there are.
+    """
+
+    def __init__(
+        self,
+        longest: int = MAX_FRAME_BYTES,
+        limit: int = MAX_REPORT_BYTES,
+        kinds: Collection[bytes] = (INTERIM, RESULT, FAILURE),
+    ) -> None:
         self._longest = longest
         self._limit = limit
+        self._kinds = kinds
         self._taken = 0
         self._rest = bytearray()
 
@@ -53,7 +65,7 @@ class FrameReader:
             del self._rest[:start]
 
     def _check(self, kind: bytes, length: int, position: int) -> None:
-        if kind not in (INTERIM, RESULT, FAILURE):
+        if kind not in self._kinds:
             raise BrokenReportError(
                 "The program's report pipe carried something that is no report: "
                 "a file descriptor that is not the program's own was written to."

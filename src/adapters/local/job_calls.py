@@ -12,6 +12,7 @@ from adapters.local.records import Job, Program
 from adapters.local.store import Store
 from adapters.local.supervisor import Supervisor
 from adapters.local.texts import Kind
+from adapters.local.told import log_part, log_text
 
 PAGE = 20
 """How many entries a list gives if the query names no limit."""
@@ -49,22 +50,17 @@ class JobCalls:
     async def get_logs(self, request: Request) -> Response:
         """Give what was printed, from a byte on if a Range says so; 404 if it is nothing."""
         job = self._asked_job(request)
-        first, end = self._store.texts.extent(job, Kind.LOG)
+        _, end = self._store.texts.extent(job, Kind.LOG)
         asked = re.fullmatch(r"bytes=(\d{1,18})-", request.headers.get("range", ""))
         if asked is not None:
-            start = max(first, int(asked[1]))
-            if start >= end:
+            start, data = log_part(self._store, job, int(asked[1]))
+            if not data:
                 raise RefusedError(416, f"Job {job.id} has printed no more than {end} bytes.")
-            data = self._store.texts.pieces(job, Kind.LOG, start)
             where = {"Content-Range": f"bytes {start}-{start + len(data) - 1}/*"}
             return PlainTextResponse(data, 206, where)
         if end == 0:
             raise RefusedError(404, f"Job {job.id} has printed nothing.")
-        text = self._store.texts.pieces(job, Kind.LOG, 0).decode(errors="replace")
-        if first:
-            kept = f"the last {end - first} bytes are kept"
-            text = f"[The first {first} bytes of the output were dropped: {kept}.]\n{text}"
-        return PlainTextResponse(text)
+        return PlainTextResponse(log_text(self._store, job))
 
     async def cancel_job(self, request: Request) -> Response:
         """Ask for the end of a job: 204; 409 if it has ended."""

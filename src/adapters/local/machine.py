@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from adapters.local.bodies import MAX_COST
+from adapters.local.records import MAX_COST
 
 PROGRAMS = (
     "a Python file",
@@ -14,6 +15,13 @@ PROGRAMS = (
     "a module that the submitter's Python can import",
 )
 """The kinds of programs that run here."""
+
+
+def usable_cores() -> int:
+    """Give how many cores this process may use: how many jobs run at a time by default."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def describe_backend(name: str, workers: int) -> dict[str, Any]:

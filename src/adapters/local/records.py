@@ -14,6 +14,12 @@ import attrs
 DEFAULT_BACKEND = "local"
 """What this machine is called where a job names no backend; any other name means it as well."""
 
+DEFAULT_COST = 3600
+"""The longest execution time in seconds of a program that names none."""
+
+MAX_COST = 365 * 24 * 3600
+"""The longest execution time in seconds that a program may name."""
+
 
 class JobStatus(Enum):
     """The status words of the service."""

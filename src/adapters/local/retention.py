@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,10 @@ from adapters.local.watchers import Watchers
 
 # How many jobs are removed at once: a few milliseconds, in which nobody else is served.
 _BATCH = 50
+
+_HOUR = 3600.0
+
+_log = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -57,6 +62,15 @@ class Retention:
                 self._store.delete_jobs(doomed[start : start + _BATCH])
                 await asyncio.sleep(0)
         return {"jobs": len(doomed), "size": sum(job.size for job in doomed)}
+
+    async def prune_hourly(self) -> None:
+        """Apply the rule now and every hour, without end."""
+        while True:
+            try:
+                await self.prune(self.rule)
+            except Exception:  # whatever it is, the service goes on
+                _log.exception("what is too old could not be removed")
+            await asyncio.sleep(_HOUR)
 
     def _beyond(self, rule: RetentionRule) -> list[Job]:
         try:

@@ -58,13 +58,8 @@ def serve_in_foreground(
             be listened at, or the extra `local` is not installed.
     """
     require_extra()
-    from adapters.local.server import (
-        ServiceOptions,
-        TakenError,
-        serve,
-        stop_on_signals,
-        usable_cores,
-    )
+    from adapters.local.machine import usable_cores
+    from adapters.local.server import ServiceOptions, TakenError, serve, stop_on_signals
 
     if workers is not None and workers < 1:
         raise UsageError("The number of workers must be 1 or more.")

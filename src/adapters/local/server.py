@@ -29,6 +29,7 @@ from adapters.local.directory import keep_token, make_private
 from adapters.local.door import ACCEPT_BATCH, QUEUE, Doorkeeper, raise_file_limit
 from adapters.local.gate import Gate, names_of
 from adapters.local.lock import ServiceLock
+from adapters.local.machine import usable_cores
 from adapters.local.retention import Retention, RetentionRule
 from adapters.local.store import Store
 from adapters.local.supervisor import Supervisor
@@ -44,10 +45,6 @@ that a request does not meet a connection that is just being closed."""
 # Between two looks at whether the service is idle, and how long who has just read the lock file
 # has to connect.
 _LOOK = 0.5
-
-_HOUR = 3600.0
-
-_log = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -115,7 +112,7 @@ async def serve(
 
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve([listener]))
-            pruning = tasks.create_task(_prune_hourly(retention))
+            pruning = tasks.create_task(retention.prune_hourly())
             await server.listening.wait()
             announce()
             listening(url)
@@ -158,15 +155,6 @@ async def _ended(
             announce()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), min(_LOOK, idle))
-
-
-async def _prune_hourly(retention: Retention) -> None:
-    while True:
-        try:
-            await retention.prune(retention.rule)
-        except Exception:  # whatever it is, the service goes on
-            _log.exception("what is too old could not be removed")
-        await asyncio.sleep(_HOUR)
 
 
 class _Server(uvicorn.Server):
@@ -288,13 +276,6 @@ async def _main(options: ServiceOptions, *, lifeline: bool) -> int:
         _say(error=str(error))
         return 1
     return 0
-
-
-def usable_cores() -> int:
-    """Give how many cores this process may use: how many jobs run at a time by default."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

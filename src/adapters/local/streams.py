@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 from pathlib import Path
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from adapters.local.interim import bursts
 from adapters.local.records import Job
 from adapters.local.store import Store
-from adapters.local.texts import Kind
 from adapters.local.watchers import Watchers
-
-# How many messages one reader gets before the others have their turn, and are held for it.
-_BURST = 64
 
 
 async def send_stream(
@@ -40,22 +38,14 @@ async def send_stream(
 
 
 async def _send(
-    websocket: WebSocket, store: Store, watchers: Watchers, job: Job, position: int
+    websocket: WebSocket, store: Store, watchers: Watchers, job: Job, after: int
 ) -> None:
     await websocket.send_text(json.dumps({"type": "acknowledgement", "job_id": job.id}))
-    with watchers.watching(job.id) as changed:
-        while True:
-            changed.clear()
-            # First whether it has ended, then what there is: nothing comes after the end.
-            last = store.job(job.id)
-            while burst := list(store.texts.read(job, Kind.INTERIM, position, _BURST)):
-                for number, text in burst:
-                    await websocket.send_text(await _loaded(text))
-                    position = number + 1
-                await asyncio.sleep(0)  # sending does not wait while the socket takes everything
-            if last is None or last.status.is_final:
-                break
-            await changed.wait()
+    async with aclosing(bursts(store, watchers, job, after)) as found:
+        async for burst in found:
+            for text in burst:
+                await websocket.send_text(await _loaded(text))
+            await asyncio.sleep(0)  # sending does not wait while the socket takes everything
     await websocket.close(1000)
 
 
