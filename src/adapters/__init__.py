@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
     from adapters.async_service import AsyncRuntimeService
     from adapters.drivers.async_subscriber import AsyncInterimResults
+    from adapters.local.local_runner import LocalRunner
     from adapters.local.process import LocalServiceProcess
     from adapters.local.service import LocalRuntimeService
 
@@ -68,6 +69,7 @@ __all__ = [
     "JobListing",
     "ListReader",
     "ListedPage",
+    "LocalRunner",
     "LocalRuntimeService",
     "LocalServiceProcess",
     "ParameterNamespace",
@@ -102,6 +104,7 @@ _AT_FIRST_USE = {
     "AsyncInterimResults": "adapters.drivers.async_subscriber",
     "AsyncRuntimeJob": "adapters.async_job",
     "AsyncRuntimeService": "adapters.async_service",
+    "LocalRunner": "adapters.local.local_runner",
     "LocalRuntimeService": "adapters.local.service",
     "LocalServiceProcess": "adapters.local.process",
 }

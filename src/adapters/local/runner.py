@@ -80,6 +80,7 @@ class ProgramRun:
         self._pid = 0
         self._report = -1
         self._output = -1
+        self._lifeline = -1
 
     def start(self) -> None:
         """Start the process.
@@ -97,6 +98,8 @@ class ProgramRun:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
         self._pid = process.pid
+        assert process.stdin is not None
+        self._lifeline = process.stdin.fileno()
         try:
             # Before it has its order: no process ever runs a program that the store does not know.
             self.job = self._store.start_job(self.job, identity_of(process.pid))
@@ -136,6 +139,17 @@ class ProgramRun:
             self._stopped = (status, result)
             self._signal(signal.SIGTERM)
             self._timers.append(self._loop.call_later(GRACE, self._signal, signal.SIGKILL))
+
+    def forget(self) -> None:
+        """In the child of a fork: let go of the program, which belongs to the parent.
+
+        It is ended when nobody holds its stdin any more, so the child must not.
+        """
+        if self._lifeline >= 0:
+            null = os.open(os.devnull, os.O_WRONLY)
+            # Not closed: the number belongs to an object that closes it, maybe much later.
+            os.dup2(null, self._lifeline, inheritable=False)
+            os.close(null)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         source = self._store.source(self.job.source)
@@ -193,8 +207,10 @@ class ProgramRun:
             process.stdin.write(host.LENGTH.pack(len(order)) + order)
             process.stdin.flush()
         if hasattr(os, "waitid"):
-            # The group is killed before its number is free for others.
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            # The group is killed before its number is free for others. In a process of somebody
+            # else the child may be collected already: by os.wait(), or as SIGCHLD is ignored.
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             self._signal(signal.SIGKILL)
             returncode = process.wait()
         else:
@@ -202,6 +218,7 @@ class ProgramRun:
             returncode = process.wait()
             self._signal(signal.SIGKILL)
         self._loop.call_soon_threadsafe(self._ended, returncode)
+        self._lifeline = -1
         with contextlib.suppress(OSError):
             process.stdin.close()
         shutil.rmtree(self._directory, ignore_errors=True)

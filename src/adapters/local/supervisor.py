@@ -103,6 +103,11 @@ class Supervisor:
         await self._idle.wait()
         shutil.rmtree(self._root, ignore_errors=True)
 
+    def forget(self) -> None:
+        """In the child of a fork: let go of the programs that run, which are the parent's."""
+        for run in self._runs.values():
+            run.forget()
+
     def _fill(self) -> None:
         while not self._closing and len(self._runs) < self._workers:
             job = self._store.next_queued()

@@ -1,0 +1,288 @@
+"""`LocalRunner`: runs programs on this machine, in child processes, without any network."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, assert_never
+
+from adapters.closing import Closing
+from adapters.job_logs import LogPart
+from adapters.local.engine import Engine, Machinery
+from adapters.local.pipe_stream import PipeStream
+from adapters.local.records import Job, JobStatus
+from adapters.local.replies import cancel, ending, found_job, status_event
+from adapters.local.submission import Submission, checked
+from adapters.local.told import job_metrics, job_text, log_part, log_text
+from adapters.services.ibm_legacy import RAN_TOO_LONG
+from adapters.transport import StreamFile
+from runtime_core.commands import (
+    FetchFailure,
+    FetchResult,
+    FetchStatus,
+    OpenStream,
+    RequestCommand,
+    SendCancel,
+)
+from runtime_core.errors import RuntimeCoreError, TransportError, UsageError
+from runtime_core.events import FailureReceived, ReplyEvent, RequestFailed, ResultReceived
+from runtime_core.tags import AnyTag
+from runtime_core.traits import Resume, ServiceTraits
+
+T = TypeVar("T")
+
+TRAITS = ServiceTraits(pushes=True, resume=Resume.OFFSET)
+"""What the machine must know of this transport."""
+
+
+class LocalRunner(Closing):
+    """Runs programs in child processes of this one; a `Transport` that can submit.
+
+    ::
+
+        with LocalRunner() as runner:
+            job = runner.run("examples/pi.py", inputs={"samples": 1_000_000})
+            print(job.result())
+
+    No network is used and no other process serves: a daemon thread of this process runs the jobs,
+    as many at a time as there are workers, the rest in order. It needs nothing but this library.
+    Where jobs are to outlive this process, or several processes share them, use
+    `RuntimeService.local()`.
+
+    Constructing one does nothing; it starts when it is first used. `close()` it, or use it in a
+    `with`: that ends the programs that run. So do the end of the interpreter and, however it comes,
+    the end of the process; Ctrl-C does not. Thread-safe. In the child of a fork it refuses
+    everything: make one there.
+
+    Args:
+        workers: how many jobs run at a time; None for one for each core.
+        data: a directory for its jobs, which stay there, for the next runner in it or for the local
+            service; what waits in the queue is run by that. At most one of them uses it at a time.
+            None for one that is removed with it.
+        tags: what inputs may hold beside the values that tagged JSON knows, for instance
+            `adapters.qiskit.qiskit_tags()`.
+
+    Raises:
+        UsageError: if there are no workers.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        data: str | os.PathLike[str] | None = None,
+        *,
+        tags: Sequence[AnyTag] = (),
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise UsageError("The number of workers must be 1 or more.")
+        self._workers = workers
+        self._data = None if data is None else Path(data).expanduser().absolute()
+        self._tags = tags
+        self._engine: Engine | None = None
+        self._closed = False
+        # Held for moments only; in the child of a fork it is not touched.
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    # ---- a transport ---------------------------------------------------------------------------
+
+    @property
+    def traits(self) -> ServiceTraits:
+        """What the machine must know of this transport: it pushes, and resumes at an offset."""
+        return TRAITS
+
+    @property
+    def service(self) -> object:
+        """This object: see `ServiceTransport`."""
+        return self
+
+    @property
+    def status_requests_per_second(self) -> float:
+        """As many as there are: nobody is burdened with them."""
+        return math.inf
+
+    @property
+    def listing(self) -> None:
+        """None: each job is asked about alone, which costs nothing here."""
+        return
+
+    def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        """Do one request and return its one reply; see `Transport`."""
+        try:
+            return self._reply(job_id, command)
+        except Exception as error:
+            failure = _as_transport_error(error)
+        return RequestFailed(command.request, failure, failure.retryable)
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamFile:
+        """Give the pipe on which the interim results come, and how it is read; does not block.
+
+        Raises:
+            UsageError: if this is closed, or was made before a fork.
+        """
+        pipe = self._running().open_stream(job_id, command.after)
+        return StreamFile(pipe, PipeStream(command.connection))
+
+    def submit(self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        """Submit a job and give its id; it starts as soon as a worker is free.
+
+        Args:
+            program_id: the path of a Python file, or of a folder with a `main` module; or the name
+                of a module. It is read now: what becomes of it later does not matter.
+            inputs: what its `main` gets as keyword arguments.
+            options: see `RunOptions`.
+
+        Raises:
+            UsageError: if it is no program, or this is closed.
+            OptionsError: if there is an unknown option, or one has a wrong value.
+            EncodeError: if the inputs cannot be written as tagged JSON.
+            ServiceError: if the directory cannot be used.
+        """
+        self._running()  # who is closed reads no program
+        return self._asked(Submission.of(program_id, inputs, options, self._tags).add_to)
+
+    # ---- what else a job tells -----------------------------------------------------------------
+
+    def job_get(self, job_id: str) -> dict[str, Any]:
+        """Give what is known of a job: see `JobDocument`.
+
+        Raises:
+            RuntimeJobNotFoundError: if there is no such job.
+            UsageError: if this is closed.
+            ServiceError: if the directory cannot be used.
+        """
+        document: dict[str, Any] = json.loads(
+            self._asked_of(job_id, lambda here, job: job_text(here.store, job))
+        )
+        return document
+
+    def job_logs(self, job_id: str) -> str:
+        """Give what a job has printed; the end of it, if that is very long. Raises as `job_get`."""
+        return self._asked_of(job_id, lambda here, job: log_text(here.store, job))
+
+    def job_logs_part(self, job_id: str, start: int) -> LogPart:
+        """Give what a job has printed from byte `start` on. Raises as `job_get`."""
+        found = self._asked_of(job_id, lambda here, job: log_part(here.store, job, start))
+        return LogPart(*found)
+
+    def job_metrics(self, job_id: str) -> dict[str, Any]:
+        """Give when a job began and ended, and how long it ran. Raises as `job_get`."""
+        return self._asked_of(job_id, lambda here, job: job_metrics(here.store, job))
+
+    def job_tag(self, job_id: str, tags: Iterable[str]) -> None:
+        """Give a job these tags instead of those it has. Raises as `job_get`.
+
+        Raises:
+            OptionsError: if they are not several texts.
+        """
+        wanted = checked({"job_tags": list(tags)}).job_tags or ()
+        self._asked_of(job_id, lambda here, job: here.store.tag_job(job, wanted))
+
+    # ---- the object ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the programs that run, and wait until nothing of them is left. May be repeated.
+
+        It takes some seconds at most, where a program does not end at once when it is told to.
+        """
+        if os.getpid() != self._pid:
+            return  # they are the parent's
+        with self._lock:
+            self._closed = True
+            engine = self._engine
+        if engine is not None:
+            engine.close()
+
+    def __repr__(self) -> str:
+        where = "" if self._data is None else f" in {str(self._data)!r}"
+        return f"<LocalRunner{where}>"
+
+    def _running(self) -> Engine:
+        """Give the engine, started if it was not.
+
+        Raises:
+            UsageError: if this is closed, or was made before a fork.
+            ServiceError: if the machine allows no more threads.
+        """
+        if os.getpid() != self._pid:
+            raise UsageError(
+                "This local runner belongs to the process from which this one was forked: make "
+                "one here."
+            )
+        with self._lock:
+            if self._closed:
+                raise UsageError("This local runner is closed: make a new one.")
+            engine = self._engine
+            if engine is None or engine.has_ended:
+                engine = self._engine = Engine(self._data, self._workers)
+                engine.start()
+                # Nobody can reach its jobs any more. It is not waited for, wherever that happens.
+                weakref.finalize(self, engine.stop).atexit = False
+            return engine
+
+    def _asked(self, work: Callable[[Machinery], T]) -> T:
+        """Do something where the jobs are.
+
+        Raises:
+            TransportError: if the store does not do what it should.
+        """
+        try:
+            return self._running().call(work)
+        except (sqlite3.Error, OSError) as error:
+            raise _as_transport_error(error) from error
+
+    def _asked_of(self, job_id: str, work: Callable[[Machinery, Job], T]) -> T:
+        """Do something with a job, where it is.
+
+        Raises:
+            RuntimeJobNotFoundError: if there is none.
+            TransportError: if the store does not do what it should.
+        """
+        return self._asked(lambda here: work(here, found_job(here, job_id)))
+
+    # ---- replies -------------------------------------------------------------------------------
+
+    def _reply(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        request = command.request
+        match command:
+            case FetchStatus():
+                return self._asked_of(job_id, partial(status_event, request=request))
+            case FetchResult():
+                status, text = self._ending(job_id)
+                if status is not JobStatus.COMPLETED or text is None:
+                    raise TransportError(f"Job {job_id} is {status.value} and has no result.")
+                return ResultReceived(request, text)
+            case FetchFailure():
+                status, text = self._ending(job_id)
+                code = RAN_TOO_LONG if status is JobStatus.RAN_TOO_LONG else None
+                reason = None if status is JobStatus.COMPLETED else text
+                return FailureReceived(request, reason or None, code)
+            case SendCancel():
+                return self._asked_of(job_id, partial(cancel, request=request))
+        assert_never(command)
+
+    def _ending(self, job_id: str) -> tuple[JobStatus, str | None]:
+        """Give how a job stands, and the text of its result, or why there is none."""
+        status, found = self._asked_of(job_id, ending)
+        # A large one is read here, so that it holds up nobody else.
+        data = found.read_bytes() if isinstance(found, Path) else found
+        return status, None if data is None else data.decode()
+
+
+def _as_transport_error(error: Exception) -> TransportError:
+    if isinstance(error, TransportError):
+        return error
+    if isinstance(error, RuntimeCoreError):
+        failure = TransportError(str(error))
+    else:  # the disk may have room again
+        what = f"The local runner's store cannot be used: {error}."
+        failure = TransportError(what, retryable=isinstance(error, sqlite3.Error | OSError))
+    failure.__cause__ = error
+    return failure
