@@ -24,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults interop conformance \
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults interop conformance docs \
 	test-all format clean
 
 help: ## List the targets
@@ -112,6 +112,12 @@ conformance: $(STAMP) .venv-conformance/.stamp ## Run the Autobahn cases against
 	@echo "conformance: tests/conformance/autobahn.py"
 	@$(PY) tests/conformance/autobahn.py
 
+docs: $(VENV)/.stamp-docs ## Build the documentation into build/site, strictly
+	@echo "docs: mkdocs build --strict"
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@$(PY) docs/check_site.py
+	@echo "docs: see build/site/index.html"
+
 test-all: ## Run the tests on every Python from 3.11 that this machine has
 	@ran=; failed=; \
 	for version in $(VERSIONS); do \
@@ -154,6 +160,12 @@ $(STAMP): pyproject.toml
 	@# First a pip that knows --group.
 	@$(PY) -m pip install --quiet 'pip>=25.1'
 	@$(PY) -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@
+
+# What builds the documentation; the tests run its code without it.
+$(VENV)/.stamp-docs: $(STAMP)
+	@echo "venv: installing what builds the documentation into $(VENV)"
+	@$(PY) -m pip install --quiet --group docs
 	@touch $@
 
 # Every version is pinned; if a pin changes, the environment is made anew. Nothing is built.

@@ -49,9 +49,12 @@ class RuntimeWebsocketClient:
         streams_result: whether the service sends the final result as one more message, the last
             before the close. If so, the latest message is held back until it is known to be no
             such; None says so of ``live`` services, some of which do.
-        ca_certs, client_cert, tls, proxy: see `RuntimeClient`. Streams always go through a tunnel
-            (CONNECT), and not by a proxy that speaks TLS itself. ``ws`` and ``wss`` follow what the
-            environment says of ``http`` and ``https``.
+        ca_certs: see `RuntimeClient`, as for the next three.
+        client_cert: see there.
+        tls: see there.
+        proxy: see there. Streams always go through a tunnel (CONNECT), and not by a proxy that
+            speaks TLS itself. ``ws`` and ``wss`` follow what the environment says of ``http`` and
+            ``https``.
         max_message_bytes: the limit of one message.
 
     Raises:
