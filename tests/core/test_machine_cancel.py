@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from scenes import ERROR, FATAL, POLLED, STOP_POLL, Scene, fired, poll, retrying, waiting
+from scenes import (
+    ERROR,
+    FATAL,
+    OFFSET,
+    POLLED,
+    STOP_POLL,
+    Scene,
+    fired,
+    poll,
+    retrying,
+    streaming,
+    waiting,
+)
 
 from runtime_core.cancel import CancelOutcome
-from runtime_core.commands import Command, EndWait, FetchResult, FetchStatus, SendCancel
+from runtime_core.commands import (
+    CloseStream,
+    Command,
+    EndWait,
+    FetchResult,
+    FetchStatus,
+    SendCancel,
+)
 from runtime_core.errors import RuntimeInvalidStateError
 from runtime_core.events import (
     CancelAccepted,
@@ -20,6 +39,7 @@ from runtime_core.events import (
     JobSucceeded,
     Need,
     RequestFailed,
+    SubscriptionCancelled,
     UnknownStatusReported,
     WaitEnded,
     WaitStarted,
@@ -106,6 +126,13 @@ def test_a_job_may_finish_after_its_cancel_was_accepted(ending: Event) -> None:
     assert scene.outcome() is CancelOutcome.FINISHED_ANYWAY
 
 
+def test_a_second_answer_to_a_cancel_is_absorbed() -> None:
+    scene = Scene(POLLED, JobStarted(), CancelRequested(1), CancelAccepted(1))
+    assert scene.tell(CancelAccepted(1)) == ()
+    # It did not call for a fresh answer either.
+    assert scene.tell(JobStarted(2)) == (poll(3, 0.05),)
+
+
 # ---- refused -----------------------------------------------------------------------------------
 
 
@@ -152,6 +179,29 @@ def test_a_refusal_that_nobody_hears_any_more() -> None:
     assert scene.tell(JobSucceeded(2)) == ()
 
 
+def test_a_refused_cancel_lets_go_of_a_stream_that_nobody_else_wants() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(CancelRequested(1), SubscriptionCancelled(1))
+    assert scene.tell(CancelRefused(3)) == (STOP_POLL, FetchStatus(4))
+    end, close = scene.tell(JobStarted(4))
+    assert refusal_of(end, 1).state is JobState.RUNNING
+    assert close == CloseStream(1)
+
+
+def test_a_refusal_that_nobody_hears_lets_go_of_the_stream_at_once() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(CancelRequested(1), SubscriptionCancelled(1), WaitEnded(1))
+    assert scene.tell(CancelRefused(3)) == (STOP_POLL, FetchStatus(4), CloseStream(1))
+
+
+def test_a_refusal_lets_go_of_the_stream_though_the_state_cannot_be_had() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(CancelRequested(1), SubscriptionCancelled(1), CancelRefused(3))
+    end, close = scene.tell(RequestFailed(4, ERROR, retryable=True))
+    assert refusal_of(end, 1).state is JobState.RUNNING
+    assert close == CloseStream(1)
+
+
 # ---- not known ---------------------------------------------------------------------------------
 
 
@@ -183,6 +233,12 @@ def test_an_accepted_cancel_is_asked_after_again_when_a_request_failed() -> None
     scene = Scene(POLLED, JobStarted(), CancelRequested(1), CancelAccepted(1))
     out = scene.tell(RequestFailed(2, ERROR, retryable=True))
     assert out == (poll(3, 0.5), retrying("0.5"))
+
+
+def test_a_cancel_that_failed_lets_go_of_a_stream_that_nobody_else_wants() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(CancelRequested(1), SubscriptionCancelled(1))
+    assert scene.tell(RequestFailed(3, ERROR)) == (EndWait(1, ERROR), STOP_POLL, CloseStream(1))
 
 
 # ---- a final status wins -----------------------------------------------------------------------

@@ -54,6 +54,7 @@ from runtime_core.events import (
     StreamOpened,
     SubscriptionCancelled,
     SubscriptionRequested,
+    TimerFired,
     WaitEnded,
     WaitStarted,
 )
@@ -225,6 +226,14 @@ def test_nobody_interested_the_back_off_is_over() -> None:
     scene.tell(StreamClosed(1), JobStarted(3))
     out = scene.tell(SubscriptionCancelled(1))
     assert out == (EndSubscription(1), STOP_POLL, STOP_STREAM)
+    assert scene.tell(fired(retry(1, 0.5))) == ()
+
+
+def test_a_timer_that_is_not_current_opens_and_drops_nothing() -> None:
+    assert Scene(OFFSET, JobStarted()).tell(TimerFired(STREAM, 1)) == ()
+    scene = streaming(OFFSET)
+    scene.tell(StreamClosed(1))
+    assert scene.tell(fired(retry(1, 0.5))) == (OpenStream(2, 0),)
     assert scene.tell(fired(retry(1, 0.5))) == ()
 
 

@@ -10,9 +10,11 @@ from scenes import (
     OFFSET,
     POLLED,
     STOP_POLL,
+    STOP_STREAM,
     Scene,
     fired,
     poll,
+    retry,
     retrying,
     streaming,
 )
@@ -38,6 +40,7 @@ from runtime_core.events import (
     RequestFailed,
     ResultReceived,
     StreamClosed,
+    StreamOpened,
     TimerName,
     WaitEnded,
     WaitStarted,
@@ -70,6 +73,20 @@ def test_the_result_is_fetched_once(text: str) -> None:
     scene = Scene(POLLED, JobSucceeded(), WaitStarted(1, RESULT), ResultReceived(1, text))
     assert scene.machine.result_text == text
     assert scene.tell(WaitStarted(2, RESULT)) == (EndWait(2),)
+
+
+def test_a_wait_for_the_result_lets_go_of_the_connection_that_it_opened() -> None:
+    scene = Scene(OFFSET, JobStarted(), WaitStarted(1, RESULT), StreamOpened(1))
+    assert scene.tell(JobSucceeded()) == (STOP_POLL, retry(1, 10.0), FetchResult(3))
+    assert scene.tell(ResultReceived(3, "42")) == (EndWait(1), STOP_STREAM, CloseStream(1))
+
+
+def test_a_result_that_came_ends_the_row_of_failures() -> None:
+    scene = Scene(POLLED, JobSucceeded(), WaitStarted(1, RESULT))
+    assert scene.tell(RequestFailed(1, ERROR, retryable=True)) == (poll(2, 0.5), retrying("0.5"))
+    scene.tell(fired(poll(2, 0.5)), ResultReceived(3, "42"), ReleaseRequested())
+    scene.tell(WaitStarted(2, RESULT))
+    assert scene.tell(RequestFailed(4, ERROR, retryable=True)) == (poll(5, 0.5), retrying("0.5"))
 
 
 def test_a_result_that_comes_after_the_waits_are_over_is_kept() -> None:

@@ -405,6 +405,13 @@ def test_the_last_message_is_held_back_until_another_comes(traits: ServiceTraits
     assert scene.machine.received == 5
 
 
+def test_a_gap_of_one_subscription_is_not_told_to_the_next() -> None:
+    scene = streaming(LIVE_RESULT)
+    scene.tell(InterimReceived(1, ("m",)), SubscriptionCancelled(1), SubscriptionRequested(2))
+    scene.tell(StreamOpened(2), InterimReceived(2, ("n",)))
+    assert scene.tell(InterimReceived(2, ("o",))) == (Deliver(2, 0, ("n",)),)
+
+
 def test_the_result_is_not_shown_as_interim() -> None:
     scene = streaming(LIVE_RESULT)
     scene.tell(InterimReceived(1, ("m", "42")))
