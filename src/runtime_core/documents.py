@@ -147,7 +147,7 @@ def read_job(value: object) -> JobDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_plain_job(value), JobDocument, "The job")
+    return structure(_plain_job(value), JobDocument, "job")
 
 
 def read_job_page(value: object) -> JobPage:
@@ -156,7 +156,7 @@ def read_job_page(value: object) -> JobPage:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_plain_page(value, "jobs", _plain_job), JobPage, "The list of jobs")
+    return structure(_plain_page(value, "jobs", _plain_job), JobPage, "list of jobs")
 
 
 def read_program(value: object) -> ProgramDocument:
@@ -165,7 +165,7 @@ def read_program(value: object) -> ProgramDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_without_nulls(value), ProgramDocument, "The program")
+    return structure(_without_nulls(value), ProgramDocument, "program")
 
 
 def read_program_page(value: object) -> ProgramPage:
@@ -175,7 +175,7 @@ def read_program_page(value: object) -> ProgramPage:
         DecodeError: if it is not such a document.
     """
     plain = _plain_page(value, "programs", _without_nulls)
-    return structure(plain, ProgramPage, "The list of programs")
+    return structure(plain, ProgramPage, "list of programs")
 
 
 def read_backend(value: object) -> BackendDocument:
@@ -184,7 +184,7 @@ def read_backend(value: object) -> BackendDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_without_nulls(value), BackendDocument, "The backend")
+    return structure(_without_nulls(value), BackendDocument, "backend")
 
 
 def _without_nulls(value: object) -> object:

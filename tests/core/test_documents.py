@@ -143,7 +143,8 @@ def test_a_page_of_jobs() -> None:
 def test_a_program() -> None:
     program = read_program(PROGRAM)
     assert program == ProgramDocument(**PROGRAM)
-    assert read_program_page({"programs": [PROGRAM], "count": 1}) == ProgramPage((program,), 1)
+    page = {"programs": [PROGRAM, {"id": "p2", "name": None}], "count": 2}
+    assert read_program_page(page) == ProgramPage((program, ProgramDocument("p2")), 2)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,27 @@ def test_another_type_is_an_error_that_says_where(
         read(value)
     assert caught.value.path == path
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (read_job, "The job does not fit JobDocument: "),
+        (read_job_page, "The list of jobs does not fit JobPage: "),
+        (read_program, "The program does not fit ProgramDocument: "),
+        (read_program_page, "The list of programs does not fit ProgramPage: "),
+        (read_backend, "The backend does not fit BackendDocument: "),
+    ],
+)
+def test_an_error_says_what_was_read(read: Callable[[object], object], words: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(5)
+    assert caught.value.message.startswith(words)
+
+
+def test_a_status_wins_over_that_of_the_state() -> None:
+    job = read_job(JOB | {"state": {"status": "Running", "reason": "why"}})
+    assert (job.status, job.reason) == ("QUEUED", None)
 
 
 def test_a_backend_says_at_least_its_name() -> None:
