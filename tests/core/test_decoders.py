@@ -17,6 +17,7 @@ from runtime_core.decoders import (
 from runtime_core.errors import DecodeError, UsageError
 from runtime_core.json_limits import DecodeLimits
 from runtime_core.structured import StructuredDecoder
+from runtime_core.value_path import shown
 
 
 class Shout(ResultDecoder):
@@ -120,24 +121,27 @@ def test_classes_and_objects_with_decode_are_decoders(decoder: Decoder[Any]) -> 
 
 @pytest.mark.parametrize("program_id", ["", None, 5, b"vqe"])
 def test_a_program_needs_an_id(program_id: Any) -> None:
-    with pytest.raises(UsageError, match="program_id must be the id of a program"):
+    with pytest.raises(UsageError, match="program_id must be the id of a program, not ") as caught:
         DecoderRegistry().register(program_id, ResultDecoder)
+    assert str(caught.value).endswith(f", not {program_id!r}")
 
 
 @pytest.mark.parametrize("wrong", [None, "json", len, object()])
 def test_what_has_no_decode_is_no_decoder(wrong: Any) -> None:
     registry = a_registry()
-    with pytest.raises(UsageError, match="decoder must have a method decode"):
+    with pytest.raises(UsageError, match=r"^decoder must have a method decode") as caught:
         registry.register("vqe", wrong)
+    assert str(caught.value).endswith(f", and {shown(wrong)} has none")
     assert registry.for_program("vqe") is REGISTERED
-    with pytest.raises(UsageError, match="default must have a method decode"):
+    with pytest.raises(UsageError, match=r"^default must have a method decode"):
         DecoderRegistry(default=wrong)
     with pytest.raises(UsageError, match="result_decoder must have a method decode"):
         choose_decoder("vqe", registry, result_decoder=wrong)
 
 
 def test_a_class_whose_decode_needs_an_instance_is_no_decoder() -> None:
-    with pytest.raises(UsageError, match=r"class Length.*pass an instance"):
+    words = "decoder is the class Length, whose decode needs an instance: pass an instance, or make"
+    with pytest.raises(UsageError, match=f"^{words} decode a classmethod$"):
         choose_decoder("vqe", DecoderRegistry(), Length)  # type: ignore[arg-type] # what is tested
 
 

@@ -139,7 +139,8 @@ class _Finder(cst.CSTVisitor):
             self.seen[name] = count = self.seen.get(name, 0) + 1
             self.place = (name, count)
         self.functions += isinstance(node, cst.FunctionDef)
-        node.body.visit(self)
+        if not _is_overload(node):  # of which only the name counts
+            node.body.visit(self)
         self.functions -= isinstance(node, cst.FunctionDef)
         if not self.functions:
             self.names.pop()
@@ -167,6 +168,13 @@ class _Finder(cst.CSTVisitor):
         return range(where.start.line, max(first.start.line, where.start.line + 1))
 
 
+def _is_overload(node: cst.FunctionDef | cst.ClassDef) -> bool:
+    match node.decorators:
+        case [cst.Decorator(decorator=cst.Name(value="overload"))]:
+            return True
+    return False
+
+
 def _is_left_alone(node: cst.CSTNode, in_class: str) -> bool:
     match node:
         case cst.Annotation() | cst.Decorator() | cst.Import() | cst.ImportFrom():
@@ -182,8 +190,6 @@ def _is_left_alone(node: cst.CSTNode, in_class: str) -> bool:
         case cst.Assign(value=cst.SimpleString()) if in_class in DESCRIBED:
             return True
         case cst.If(test=cst.Name(value="TYPE_CHECKING")):
-            return True
-        case cst.FunctionDef(decorators=[cst.Decorator(decorator=cst.Name(value="overload"))]):
             return True
     return False
 
