@@ -1,4 +1,4 @@
-"""Refuses a built site that would fetch anything from elsewhere: it is to be read without a network.
+"""Refuses a built site that fetches anything from elsewhere: it is to be read without a network.
 
 ``python docs/check_site.py`` looks at build/site, after `mkdocs build`.
 """
@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 SITE = Path(__file__).parent.parent / "build" / "site"
+ELSEWHERE = r"""["']?(?:https?:)?//[^"'> )]+"""
 FETCHED = re.compile(
-    r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//[^"'> ]+"""
-    r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|icon|preconnect|preload))[^>]*\bhref=["']?(?:https?:)?//[^"'> ]+"""
-    r"""|(?:@import|url\()\s*["']?(?:https?:)?//[^"') ]+""",
+    rf"<(?:script|img|iframe|source)\b[^>]*\bsrc={ELSEWHERE}"
+    rf"|<link\b(?=[^>]*\brel=.?(?:stylesheet|icon|pre))[^>]*\bhref={ELSEWHERE}"
+    rf"|(?:@import|url\()\s*{ELSEWHERE}",
     re.IGNORECASE,
 )
 

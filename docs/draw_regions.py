@@ -18,9 +18,13 @@ from runtime_core.cancel import CANCEL
 from runtime_core.connection import CONNECTION, SUBSCRIPTION
 from runtime_core.lifecycle import LIFECYCLE, contradicts
 from runtime_core.result import RESULT
+from runtime_core.states import JobState
 from runtime_core.watch import WATCH
 
 Point: TypeAlias = tuple[float, float]
+
+Table: TypeAlias = Mapping[tuple[Any, Any], Any]
+"""(state, signal) -> the state that follows."""
 
 COLUMN, ROW = 230.0, 110.0
 """How far the places of a grid are from each other, in pixels."""
@@ -38,8 +42,8 @@ class Region:
 
     title: str
     """What the diagram shows, for those who do not see it."""
-    table: Mapping[tuple[Enum, Any], Enum]
-    """(state, signal) -> the state that follows."""
+    table: Table
+    """The table."""
     places: Mapping[str, Point]
     """Where each state stands: column and row."""
     bends: Mapping[tuple[str, str], float] = attrs.field(factory=dict)
@@ -143,17 +147,18 @@ def name_of(signal: Hashable) -> str:
     return signal.name if isinstance(signal, Enum) else getattr(signal, "__name__", str(signal))
 
 
-def signals(table: Mapping[tuple[Enum, Any], Enum]) -> list[Any]:
+def signals(table: Table) -> list[Any]:
     """The signals of a table, in its order."""
     return list(dict.fromkeys(signal for _, signal in table))
 
 
-def states(table: Mapping[tuple[Enum, Any], Enum]) -> list[Enum]:
+def states(table: Table) -> list[Enum]:
     """The states of a table, in the order of their enum."""
-    return list(type(next(iter(table))[0]))
+    state: Enum = next(iter(table))[0]
+    return list(type(state))
 
 
-def moves(table: Mapping[tuple[Enum, Any], Enum]) -> dict[tuple[str, str], list[str]]:
+def moves(table: Table) -> dict[tuple[str, str], list[str]]:
     """(source, target) -> the signals that lead there; what changes nothing is left out."""
     found: dict[tuple[str, str], list[str]] = {}
     for (source, signal), target in table.items():
@@ -178,13 +183,13 @@ def as_table(region: Region) -> str:
     return "\n".join(lines)
 
 
-def _cell(table: Mapping[tuple[Enum, Any], Enum], state: Enum, signal: Any) -> str:
+def _cell(table: Table, state: Enum, signal: Any) -> str:
     target = table.get((state, signal))
     if target is None:
         return "refused"
     if target is not state:
         return f"**{target.name}**"
-    is_reported = table is LIFECYCLE and contradicts(state, signal())  # type: ignore[arg-type]
+    is_reported = table is LIFECYCLE and contradicts(JobState[state.name], signal())
     return "reported" if is_reported else "·"
 
 

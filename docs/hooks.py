@@ -1,12 +1,10 @@
 """What mkdocs does to the pages: it fills in what is made from the code.
 
-    <!-- table: watch -->                a table of the machine
-    <!-- diagram: watch -->              the same as a diagram
-    <!-- meanings: watch.WatchSignal --> what the members of an enum mean
-    <!-- reference: runtime_core.events runtime_core.commands -->
-                                         the public names that come from these modules
-    <!-- reference: the rest of runtime_core -->
-                                         those that no other page has
+`<!-- table: watch -->` becomes a table of the machine, `<!-- diagram: watch -->` the same as a
+diagram, `<!-- meanings: watch.WatchSignal -->` what the members of an enum mean.
+`<!-- reference: MODULES -->` becomes the entries of the public names that come from these modules,
+and `<!-- reference: the rest of runtime_core -->` those that no other page has, so that none is
+missing.
 """
 
 from __future__ import annotations
@@ -15,15 +13,17 @@ import ast
 import importlib
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from draw_regions import REGIONS, as_svg, as_table, meanings  # noqa: E402
+from draw_regions import REGIONS, as_svg, as_table, meanings
 
 ROOT = Path(__file__).parent.parent
 MARKER = re.compile(r"<!-- (table|diagram|meanings|reference): ([^>]+?) -->")
-PACKAGES = ("runtime_core", "adapters")
+SHOWN = {"InterimResults": ("__next__", "close"), "AsyncInterimResults": ("__anext__", "close")}
+"""The methods for users, of classes that have others for the driver too."""
 
 
 def public_names(package: str) -> dict[str, str]:
@@ -56,14 +56,24 @@ def reference(what: str) -> str:
     """The entries of the public names of some modules, for mkdocstrings."""
     if what.startswith("the rest of "):
         package = what.removeprefix("the rest of ")
-        names = {n: m for n, m in public_names(package).items() if m not in elsewhere()}
+        found = public_names(package)
+        named = elsewhere()
+        names = [name for name, module in found.items() if module not in named]
     else:
         modules = what.split()
         package = modules[0].partition(".")[0]
-        names = {n: m for n, m in public_names(package).items() if m in modules}
+        found = public_names(package)
+        names = [name for module in modules for name in found if found[name] == module]
     if not names:
         raise ValueError(f"no public name comes from {what}")
-    return "\n\n".join(f"::: {package}.{name}" for name in names)
+    return "\n\n".join(map(partial(entry, package), names))
+
+
+def entry(package: str, name: str) -> str:
+    """The entry of one public name."""
+    shown = SHOWN.get(name)
+    options = f"\n    options:\n      members: [{', '.join(shown)}]" if shown else ""
+    return f"::: {package}.{name}{options}"
 
 
 def filled_in(markdown: str) -> str:
