@@ -16,6 +16,7 @@ from adapters.drivers.subscriber import InterimResults
 from adapters.http.client import RuntimeClient
 from adapters.http.credentials import TokenProvider
 from adapters.http.current_client import CurrentRuntimeClient
+from adapters.http.dialect_client import DialectClient
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, StreamSource
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.parameters import ParameterNamespace
@@ -23,7 +24,11 @@ from adapters.proxy import Proxy
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
 from adapters.service import RuntimeService
-from adapters.services.dialect import CURRENT, LEGACY, Dialect, ListReader, StatusReader
+from adapters.services.calls import JobCalls, Submission
+from adapters.services.dialect import CURRENT, LEGACY, Dialect
+from adapters.services.error_codes import ErrorAnswer, ErrorReader, error_codes
+from adapters.services.job_lists import ListReader, job_list
+from adapters.services.words import StatusReader, status_words
 from adapters.transport import (
     AsyncTransport,
     HasFileno,
@@ -61,11 +66,15 @@ __all__ = [
     "ClientTransport",
     "CurrentRuntimeClient",
     "Dialect",
+    "DialectClient",
     "DoneAndNotDone",
+    "ErrorAnswer",
+    "ErrorReader",
     "Gap",
     "HasFileno",
     "InterimCallback",
     "InterimResults",
+    "JobCalls",
     "JobListing",
     "ListReader",
     "ListedPage",
@@ -89,11 +98,15 @@ __all__ = [
     "StreamFile",
     "StreamProtocol",
     "StreamSource",
+    "Submission",
     "SubmittingTransport",
     "TokenProvider",
     "Transport",
     "as_completed",
+    "error_codes",
+    "job_list",
     "set_callback_threads",
+    "status_words",
     "wait",
 ]
 

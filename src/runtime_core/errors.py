@@ -110,6 +110,9 @@ class TransportError(ServiceError):
     """Whether the same request may well succeed a little later."""
     retry_after: float | None = None
     """The seconds that the service asked to wait before the next request."""
+    reason_code: int | str | None = None
+    """The service's own code for it, if it has one. `status_code` is then the HTTP status that
+    means the same, whatever the answer's own was."""
 
     def __str__(self) -> str:
         return self.message

@@ -131,13 +131,17 @@ def test_whatever_the_reason_is_it_is_a_text_and_a_code(
 
 
 def test_what_is_polled_leaves_the_inputs_out() -> None:
-    assert dialect.status_path("j 1") == "/jobs/j%201?exclude_params=true"
+    status = dialect.CALLS.status
+    assert (status.method, status.to(id=CURRENT.checked_id("j 1"))) == (
+        "GET",
+        "/jobs/j%201?exclude_params=true",
+    )
 
 
 @pytest.mark.parametrize("bad", ["", "..", "a/b", "a\\b", "a\nb"])
 def test_an_id_that_could_lead_elsewhere_is_refused(bad: str) -> None:
     with pytest.raises(UsageError, match="cannot be the id of a job"):
-        dialect.status_path(bad)
+        CURRENT.checked_id(bad)
 
 
 def test_the_path_of_a_list() -> None:

@@ -502,7 +502,7 @@ def test_the_table_of_broken_connections(
     assert error.status_code is None
     assert problem in str(error)
     if call == "program_run":
-        assert "may have been submitted; look with jobs()" in str(error)
+        assert "may have been submitted; look for it" in str(error)
         assert not error.retryable
     else:
         assert error.retryable is retryable
@@ -591,10 +591,10 @@ def assert_not_sent(client: RuntimeClient, problem: str, *, retryable: bool) -> 
         (400, False, "It was not submitted."),
         (401, False, "It was not submitted."),
         (429, True, "It was not submitted."),
-        (408, False, "look with jobs() before you submit again."),
-        (303, False, "look with jobs() before you submit again."),
-        (500, False, "look with jobs() before you submit again."),
-        (503, False, "look with jobs() before you submit again."),
+        (408, False, "look for it before you submit again."),
+        (303, False, "look for it before you submit again."),
+        (500, False, "look for it before you submit again."),
+        (503, False, "look for it before you submit again."),
     ],
 )
 def test_a_submission_is_never_repeated_and_says_if_it_may_have_arrived(

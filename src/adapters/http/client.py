@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import ssl
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from adapters.closing import Closing
-from adapters.http.access import ServiceAccess
-from adapters.http.credentials import TokenProvider
 from adapters.http.failures import Failure
 from adapters.http.program_calls import ProgramCalls
 from adapters.http.refusals import typed
-from adapters.http.session import Answer, HttpSession, Request
+from adapters.http.service_client import ServiceClient
+from adapters.http.session import Request
 from adapters.job_logs import LogPart
-from adapters.proxy import ENVIRONMENT
 from adapters.services import ibm_legacy
-from adapters.tls import ClientCert, FilePath
-from adapters.transport import DEFAULT_STATUS_RATE
-from runtime_core.errors import DecodeError, TransportError
-from runtime_core.json_limits import DecodeLimits, parse_json
+from adapters.services.dialect import LEGACY
+from runtime_core.errors import TransportError
 from runtime_core.tagged_json import encode_tagged
-from runtime_core.tags import AnyTag
-from runtime_core.value_path import shown
 
 
-class RuntimeClient(ProgramCalls, Closing):
+class RuntimeClient(ServiceClient, ProgramCalls):
     """Speaks with the runtime service at `url`, over kept-alive connections.
 
     Thread-safe: every method may be called from every thread, at the same time. `close()` it, or
@@ -75,56 +66,8 @@ class RuntimeClient(ProgramCalls, Closing):
             That is allowed, since some networks secure it by other means.
     """
 
-    def __init__(
-        self,
-        url: str,
-        access_token: str | None = None,
-        *,
-        token_provider: TokenProvider | None = None,
-        connect_timeout: float = 10.0,
-        read_timeout: float = 60.0,
-        ca_certs: FilePath | None = None,
-        client_cert: ClientCert | None = None,
-        tls: ssl.SSLContext | None = None,
-        proxy: str | None = ENVIRONMENT,
-        max_answer_bytes: int = 256 * 1024 * 1024,
-        pool_size: int = 10,
-    ) -> None:
-        self.tags: Sequence[AnyTag] = ()
-        """What inputs may hold beside the values that tagged JSON knows, for instance
-        `adapters.qiskit.qiskit_tags()`."""
-        access = ServiceAccess.of(
-            url,
-            access_token,
-            token_provider,
-            ca_certs=ca_certs,
-            client_cert=client_cert,
-            tls=tls,
-            proxy=proxy,
-        )
-        address = access.address
-        if (access_token or token_provider) and not (address.is_tls or address.is_loopback):
-            warnings.warn(
-                f"The access token goes to {address.host}{access.via} without TLS: "
-                "use https if it can.",
-                stacklevel=2,
-            )
-        self._session = HttpSession(
-            access,
-            self._credentials,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            max_answer_bytes=max_answer_bytes,
-            pool_size=pool_size,
-        )
-
-    def _credentials(self, access_token: str) -> dict[str, str]:
-        """Give the headers that say who asks."""
-        return {ibm_legacy.TOKEN_HEADER: access_token} if access_token else {}
-
-    status_requests_per_second: float = DEFAULT_STATUS_RATE
-    """How often the service is asked for the state of jobs at most, for all that use this client;
-    `math.inf` is no limit. May be set, and holds from the next request on."""
+    dialect = LEGACY
+    """How the service says the state of a job."""
 
     # ---- jobs ----------------------------------------------------------------------------------
 
@@ -169,10 +112,6 @@ class RuntimeClient(ProgramCalls, Closing):
             raise self._session.error(request, Failure("the answer has no id", False, True))
         return job
 
-    def job_get(self, job_id: str) -> dict[str, Any]:
-        """Give what the service knows of a job."""
-        return self._object(Request("GET", ibm_legacy.job_path(job_id)))
-
     def jobs_get(
         self,
         limit: int = 10,
@@ -186,19 +125,6 @@ class RuntimeClient(ProgramCalls, Closing):
         """
         path = ibm_legacy.jobs_path(limit, skip, pending, program_id)
         return self._object(Request("GET", path))
-
-    def job_results(self, job_id: str) -> str:
-        """Give the text of the result, not decoded; of a failed job, why it failed."""
-        return self._text(Request("GET", ibm_legacy.job_path(job_id, "results")))
-
-    def job_logs(self, job_id: str) -> str:
-        """Give what the job wrote to its log; empty if there is none."""
-        try:
-            return self._text(Request("GET", ibm_legacy.job_path(job_id, "logs")))
-        except TransportError as error:
-            if error.status_code == 404:
-                return ""
-            raise
 
     def job_logs_part(self, job_id: str, start: int) -> LogPart:
         """Give what the job wrote to its log from byte `start` on; empty if that is nothing yet.
@@ -222,10 +148,6 @@ class RuntimeClient(ProgramCalls, Closing):
             raise self._not_promised(request, answer, what)
         return LogPart(begin, answer.body)
 
-    def job_cancel(self, job_id: str) -> None:
-        """Ask for the end of a job. A `TransportError` with status 409 says that it has ended."""
-        self._send(Request("POST", ibm_legacy.job_path(job_id, "cancel")))
-
     def job_delete(self, job_id: str) -> None:
         """Remove a job and its result from the service."""
         self._send(Request("DELETE", ibm_legacy.job_path(job_id)))
@@ -242,64 +164,5 @@ class RuntimeClient(ProgramCalls, Closing):
         """Tell the service that this access token is no longer used."""
         self._send(Request("POST", "/logout"))
 
-    def close(self) -> None:
-        """Close the connections. May be repeated; requests under way end by themselves."""
-        self._session.close()
-
-    @property
-    def url(self) -> str:
-        """Where the service is."""
-        return str(self._session.access.address)
-
-    @property
-    def access(self) -> ServiceAccess:
-        """The way to the service, for the streams to share."""
-        return self._session.access
-
-    @property
-    def tls(self) -> ssl.SSLContext | None:
-        """How connections are secured, for the streams to share; None for plain http."""
-        return self._session.access.tls
-
-    def __repr__(self) -> str:
-        return f"RuntimeClient({self.url!r})"
-
-    # ---- answers -------------------------------------------------------------------------------
-
-    def _send(self, request: Request) -> Answer:
-        """Do a request, whatever its answer is."""
-        try:
-            return self._session.send(request)
-        except TransportError as error:
-            refusal = typed(error, request.method, request.path)
-            if refusal is error:
-                raise
-            raise refusal from error.__cause__
-
-    def _object(self, request: Request) -> dict[str, Any]:
-        """Do a request whose answer is a JSON object."""
-        answer = self._send(request)
-        limits = DecodeLimits(max_text_bytes=self._session.max_answer_bytes)
-        try:
-            value = parse_json(answer.body.decode("utf-8"), limits)
-        except (ValueError, DecodeError) as error:
-            what = f"the answer ({answer.content_type or 'of no type'}) is not JSON: {error}"
-            raise self._not_promised(request, answer, what) from error
-        if not isinstance(value, dict):
-            # Before it is shortened: half a token could not be found any more.
-            told = parse_json(self.access.hidden(answer.body.decode("utf-8")), limits)
-            what = f"expected a JSON object, got {shown(told)}"
-            raise self._not_promised(request, answer, what)
-        return value
-
-    def _text(self, request: Request) -> str:
-        """Do a request whose answer is a text."""
-        answer = self._send(request)
-        try:
-            return answer.body.decode("utf-8")
-        except UnicodeDecodeError as error:
-            what = f"the answer is not UTF-8: {error}"
-            raise self._not_promised(request, answer, what) from error
-
-    def _not_promised(self, request: Request, answer: Answer, what: str) -> TransportError:
-        return self._session.error(request, Failure(what, False, True), answer.status)
+    def _refusal(self, request: Request, error: TransportError) -> TransportError:
+        return typed(error, request.method, request.path)

@@ -109,13 +109,9 @@ class CurrentRuntimeClient(RuntimeClient):
         )
         return self._submit(body)
 
-    def job_get(self, job_id: str) -> dict[str, Any]:
-        """Give what the service knows of a job, without its inputs; see `job_params`."""
-        return self._object(Request("GET", ibm_current.status_path(job_id)))
-
     def job_params(self, job_id: str) -> dict[str, Any]:
         """Give the inputs of a job, not decoded; empty if the service does not tell."""
-        params = super().job_get(job_id).get("params")
+        params = self._object(Request("GET", job_path(job_id))).get("params")
         return params if isinstance(params, dict) else {}
 
     def jobs_get(
@@ -176,9 +172,6 @@ class CurrentRuntimeClient(RuntimeClient):
 
     def logout(self) -> None:
         """Do nothing: a bearer token ends by itself."""
-
-    def __repr__(self) -> str:
-        return f"CurrentRuntimeClient({self.url!r})"
 
     def _send(self, request: Request) -> Answer:
         # One place for all that the legacy service does with programs, and this one does not.

@@ -30,6 +30,7 @@ from urllib3 import exceptions
 from adapters.http.retry import RETRYABLE_STATUS
 from adapters.http.tunnel import WHO_ASKS, refused
 from adapters.proxy import Proxy
+from adapters.services.error_codes import ErrorAnswer, ErrorReader
 from adapters.tls import tls_fault
 
 Hide: TypeAlias = Callable[[str], str]
@@ -116,10 +117,37 @@ def _is_cut(line: str) -> bool:
     return _CUT_STATUS_LINE.fullmatch(line) is not None
 
 
+def told_by(
+    read_error: ErrorReader | None, status: int, content_type: str, body: bytes, hide: Hide = str
+) -> ErrorAnswer | None:
+    """Read an error answer by its dialect; None if that has nothing to say of it.
+
+    `hide` takes secrets out of its words and its code.
+    """
+    if read_error is None or status < 400:
+        return None
+    document = _NO_JSON if is_html(content_type) else _parsed(body)
+    told = read_error(status, None if document is _NO_JSON else document)
+    if told is None:
+        return None
+    code = told.reason_code
+    code = shortened(hide(code)) if isinstance(code, str) else code
+    words = None if told.words is None else shortened(hide(told.words))
+    return attrs.evolve(told, reason_code=code, words=words)
+
+
 def status_failure(
-    status: int, content_type: str, location: str | None, body: bytes, hide: Hide = str
+    status: int,
+    content_type: str,
+    location: str | None,
+    body: bytes,
+    hide: Hide = str,
+    told: ErrorAnswer | None = None,
 ) -> Failure:
-    """Say what an answer outside of 200 to 299 means; `hide` takes secrets out of its words."""
+    """Say what an answer outside of 200 to 299 means; `hide` takes secrets out of its words.
+
+    Where the dialect has `told` of it, the status that it says means the same decides.
+    """
     if 300 <= status < 400:
         what = f"was redirected ({status}) to {_without_query(hide(location or 'nowhere'))}"
         advice = (
@@ -129,6 +157,9 @@ def status_failure(
         return Failure(what, False, True, advice)
     what = f"was answered {status} {http.client.responses.get(status, '')}".rstrip()
     words = service_words(content_type, body, hide)
+    if told is not None:
+        status, words = told.status, words if told.words is None else told.words
+        what = what if told.reason_code is None else f"{what}, {told.reason_code}"
     retryable = status in RETRYABLE_STATUS
     advice = _ADVICE.get(status, "Try again later." if retryable else "")
     arrived = status == 408 or not 400 <= status < 500
@@ -148,10 +179,19 @@ def service_words(content_type: str, body: bytes, hide: Hide = str) -> str:
     """
     if is_html(content_type):
         return "an HTML page"
-    text = body.decode("utf-8", errors="replace")
-    with suppress(ValueError, RecursionError):
-        text = _words(json.loads(text))
+    document = _parsed(body)
+    text = body.decode("utf-8", errors="replace") if document is _NO_JSON else _words(document)
     return shortened(hide(text))
+
+
+_NO_JSON: Final = object()
+
+
+def _parsed(body: bytes) -> object:
+    """Read the JSON of an error; `_NO_JSON` if it is none."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(body.decode("utf-8", errors="replace"))
+    return _NO_JSON
 
 
 def shortened(text: str, limit: int = 300) -> str:

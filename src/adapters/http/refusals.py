@@ -12,6 +12,8 @@ A 404 for a job's results or logs says no more than that there are none.
 
 from __future__ import annotations
 
+import attrs
+
 from runtime_core.errors import (
     NotAuthorizedError,
     RuntimeDuplicateProgramError,
@@ -24,9 +26,12 @@ from runtime_core.errors import (
 def typed(error: TransportError, method: str, path: str) -> TransportError:
     """Give the error that says more than `error` of the same request; itself if there is none."""
     kind = _kind(error.status_code, method, path.partition("?")[0].strip("/").split("/"))
-    if kind is None:
-        return error
-    return kind(error.message, error.status_code, error.retryable, error.retry_after)
+    return error if kind is None else of_kind(kind, error)
+
+
+def of_kind(kind: type[TransportError], error: TransportError) -> TransportError:
+    """Give an error of another class that says the same; itself if it is of that class."""
+    return error if type(error) is kind else kind(*attrs.astuple(error, recurse=False))
 
 
 def _kind(status: int | None, method: str, path: list[str]) -> type[TransportError] | None:

@@ -21,8 +21,15 @@ from urllib3 import exceptions
 
 from adapters.http.access import ServiceAccess
 from adapters.http.connections import new_pool
-from adapters.http.failures import Failure, is_html, network_failure, status_failure
+from adapters.http.failures import (
+    Failure,
+    is_html,
+    network_failure,
+    status_failure,
+    told_by,
+)
 from adapters.http.retry import http_date, retry_after_seconds
+from adapters.services.error_codes import ErrorReader
 from runtime_core.errors import TransportError, UsageError
 
 _CHUNK: Final = 64 * 1024
@@ -48,6 +55,8 @@ class Request:
     submits: bool = False
     """Whether doing it twice has another effect than once: its errors say if it may have arrived,
     and are retryable only if it has not."""
+    not_found: type[TransportError] = TransportError
+    """What a 404 is, for the client that makes it of the session's errors."""
 
 
 @attrs.frozen
@@ -74,6 +83,7 @@ class HttpSession:
         self,
         access: ServiceAccess,
         identify: Callable[[str], Mapping[str, str]],
+        read_error: ErrorReader | None = None,
         *,
         connect_timeout: float,
         read_timeout: float,
@@ -83,6 +93,7 @@ class HttpSession:
         self.access = access
         self.max_answer_bytes = max_answer_bytes
         self._identify = identify
+        self._read_error = read_error
         self._headers = {"Accept-Encoding": "identity", "User-Agent": _user_agent()}
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._pool_size = pool_size
@@ -154,6 +165,7 @@ class HttpSession:
         failure: Failure,
         status: int | None = None,
         retry_after: float | None = None,
+        reason_code: int | str | None = None,
     ) -> TransportError:
         """Build the error for a request: who was asked what, what came, what to do."""
         retryable = failure.retryable
@@ -165,11 +177,12 @@ class HttpSession:
             parts.append(failure.advice)
         if request.submits and failure.arrived:
             retryable = False
-            parts.append("It may have been submitted; look with jobs() before you submit again.")
+            parts.append("It may have been submitted; look for it before you submit again.")
         elif request.submits:
             parts.append("It was not submitted." if status else "It was not sent.")
         # Services and proxies repeat what they were sent.
-        return TransportError(self.access.hidden(" ".join(parts)), status, retryable, retry_after)
+        words = self.access.hidden(" ".join(parts))
+        return TransportError(words, status, retryable, retry_after, reason_code)
 
     def _own_pool(self) -> urllib3.HTTPConnectionPool:
         # A forked child must not write on the sockets of its parent. Two threads that come here
@@ -183,11 +196,7 @@ class HttpSession:
         status, headers = response.status, response.headers
         kind = headers.get("Content-Type", "")
         if not 200 <= status < 300:
-            body, location = _read_some(response), headers.get("Location")
-            failure = status_failure(status, kind, location, body, self.access.hidden)
-            now = http_date(headers.get("Date", "")) or time.time()
-            wait = retry_after_seconds(headers.get("Retry-After"), now)
-            raise self.error(request, failure, status, wait)
+            raise self._refused(request, status, headers, _read_some(response))
         coding = headers.get("Content-Encoding", "").strip().lower()
         if coding not in _CODINGS:
             failure = Failure(f"the answer is compressed as {coding}, unasked", False, True)
@@ -202,6 +211,20 @@ class HttpSession:
                 request, Failure("was answered with an HTML page", False, True, advice), status
             )
         return Answer(status, kind, body, headers.get("Content-Range", ""))
+
+    def _refused(
+        self, request: Request, status: int, headers: Mapping[str, str], body: bytes
+    ) -> TransportError:
+        """Build the error for an answer outside of 200 to 299."""
+        kind, hide = headers.get("Content-Type", ""), self.access.hidden
+        told = told_by(self._read_error, status, kind, body, hide)
+        failure = status_failure(status, kind, headers.get("Location"), body, hide, told)
+        now = http_date(headers.get("Date", "")) or time.time()
+        wait = retry_after_seconds(headers.get("Retry-After"), now)
+        if told is None:
+            return self.error(request, failure, status, wait)
+        wait = wait if told.retry_after is None else told.retry_after
+        return self.error(request, failure, told.status, wait, told.reason_code)
 
     def _read_all(self, request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
         limit = self.max_answer_bytes

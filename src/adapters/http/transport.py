@@ -25,7 +25,9 @@ import attrs
 
 from adapters.http.failures import shortened
 from adapters.http.retry import RETRYABLE_STATUS
-from adapters.services.dialect import Dialect, ListReader, StatusReader, dialect_of
+from adapters.services.dialect import Dialect, dialect_of
+from adapters.services.job_lists import ListReader
+from adapters.services.words import StatusReader
 from adapters.transport import DEFAULT_STATUS_RATE, ListedPage, StreamEndpoint
 from runtime_core.commands import (
     FetchFailure,

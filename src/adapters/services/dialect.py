@@ -1,69 +1,103 @@
-"""What a dialect is to those who watch a job: how its service says the state, and how it behaves.
-
-The service dialects' other functions (paths, bodies, headers) are called by the client that is
-made for them; a client says by its attribute `dialect` what it speaks.
-"""
+"""What a service speaks, as data and small pure functions: its words, its calls, its errors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+import re
+from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from adapters.services import ibm_current, ibm_legacy
-from runtime_core.events import LifecycleEvent, UnknownStatusReported
+from adapters.services.calls import JobCalls, Submission, quoted_id
+from adapters.services.error_codes import ErrorReader
+from adapters.services.job_lists import ListReader
+from adapters.services.words import StatusReader
+from runtime_core.errors import UsageError
 from runtime_core.traits import ServiceTraits
+from runtime_core.value_path import shown
 
 
-class StatusReader(Protocol):
-    """Says what a service's description of a job means for its state."""
-
-    def __call__(
-        self, document: object, request: int | None = None, /
-    ) -> LifecycleEvent | UnknownStatusReported:
-        """Read the answer of `job_get`.
-
-        Raises:
-            TransportError: if there is no state in it.
-        """
-        ...
-
-
-class ListReader(Protocol):
-    """Finds the jobs in a service's list of them."""
-
-    def __call__(self, answer: object, /) -> Sequence[tuple[str, object]]:
-        """Read the answer of `jobs_get`: the id of each job, and its document for `StatusReader`.
-
-        Raises:
-            TransportError: if there is no list in it.
-        """
-        ...
+def _pattern(pattern: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
+    return None if pattern is None else re.compile(pattern)
 
 
 @attrs.frozen
 class Dialect:
-    """How a service speaks of its jobs: make one for a service with other words."""
+    """How a service speaks of its jobs: make one for a service with other words.
+
+    What follows `id_pattern` is for a `DialectClient`, which asks the service by it. A client of
+    your own, given to `ClientTransport` or `RuntimeJob`, needs nothing of it.
+
+    Raises:
+        re.error: if `id_pattern` is no regular expression.
+    """
 
     name: str
     """What it is called."""
     status_event: StatusReader
-    """Says what the answer of `job_get` means."""
+    """Says what the answer of `job_get` means; see `status_words`."""
     traits: ServiceTraits = attrs.field(factory=ServiceTraits)
-    """How the service behaves, if nobody says more."""
+    """How the service behaves, if nobody says more: how streams resume, whether they carry the
+    result."""
     listed_jobs: ListReader | None = None
-    """Finds the jobs in the answer of `jobs_get`, by which many are asked about at once; None if
-    each is to be asked about alone."""
+    """Finds the jobs in the answer of `jobs_get`, by which many are asked about at once, see
+    `job_list`; None if each is to be asked about alone."""
+    id_pattern: re.Pattern[str] | None = attrs.field(default=None, converter=_pattern, kw_only=True)
+    """What the whole id of a job matches; None if that is not known. In no dialect it is empty, or
+    holds a slash, ``..`` or a control character."""
+    calls: JobCalls | None = attrs.field(default=None, kw_only=True)
+    """The calls about a job."""
+    submission: Submission | None = attrs.field(default=None, kw_only=True)
+    """How a job is submitted."""
+    read_error: ErrorReader | None = attrs.field(default=None, kw_only=True)
+    """Says what error answers mean, see `error_codes`; None if their HTTP status does."""
+    token_header: str = attrs.field(default="Authorization", kw_only=True)
+    """Which header carries the access token."""
+    token_scheme: str = attrs.field(default="Bearer", kw_only=True)
+    """What stands before the token; empty if nothing does."""
+    headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
+    """What else every request carries, for instance the version of the protocol."""
+
+    def checked_id(self, job_id: str) -> str:
+        """Give a job's id as one step of a path.
+
+        Raises:
+            UsageError: if it cannot be one.
+        """
+        quoted = quoted_id(job_id, "job")
+        if self.id_pattern is not None and self.id_pattern.fullmatch(job_id) is None:
+            raise UsageError(
+                f"{shown(job_id)} cannot be the id of a job: "
+                f"those of the service match {self.id_pattern.pattern}."
+            )
+        return quoted
+
+    def request_headers(self, access_token: str) -> dict[str, str]:
+        """Give what every request carries; an empty token is not sent."""
+        shown_as = f"{self.token_scheme} {access_token}".lstrip()
+        who = {self.token_header: shown_as} if access_token else {}
+        return {**self.headers, **who}
 
 
 LEGACY: Final = Dialect(
-    "legacy", ibm_legacy.status_event, ibm_legacy.TRAITS, ibm_legacy.listed_jobs
+    "legacy",
+    ibm_legacy.status_event,
+    ibm_legacy.TRAITS,
+    ibm_legacy.listed_jobs,
+    calls=ibm_legacy.CALLS,
+    token_header=ibm_legacy.TOKEN_HEADER,
+    token_scheme="",
 )
 """The service that `RuntimeJob` was first written for: `status` is a word."""
 
 CURRENT: Final = Dialect(
-    "current", ibm_current.status_event, ibm_current.TRAITS, ibm_legacy.listed_jobs
+    "current",
+    ibm_current.status_event,
+    ibm_current.TRAITS,
+    ibm_legacy.listed_jobs,
+    calls=ibm_current.CALLS,
+    headers={"IBM-API-Version": ibm_current.API_VERSION},
 )
 """Its successor: `state` holds a status, a reason and a reason code; there are no streams."""
 

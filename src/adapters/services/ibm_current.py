@@ -12,8 +12,12 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+import attrs
+
 from adapters.services import ibm_legacy
-from adapters.services.ibm_legacy import job_path
+from adapters.services.ibm_legacy import RAN_TOO_LONG_REASON
+from adapters.services.places import NOT_PROMISED
+from adapters.services.words import status_words
 from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import (
     JobCancelled,
@@ -21,8 +25,6 @@ from runtime_core.events import (
     JobQueued,
     JobStarted,
     JobSucceeded,
-    LifecycleEvent,
-    UnknownStatusReported,
 )
 from runtime_core.traits import ServiceTraits
 from runtime_core.value_path import shown
@@ -37,8 +39,12 @@ RAN_TOO_LONG: Final = 1305
 """The reason code of a job that is called cancelled, and that the service ended at its maximum
 execution time."""
 
-_NOT_PROMISED: Final = "The answer is not what the call promises"
-_RAN_TOO_LONG_REASON: Final = "The job ran too long: its maximum execution time was exceeded."
+CALLS: Final = attrs.evolve(
+    ibm_legacy.CALLS,
+    status="GET /jobs/{id}?exclude_params=true",
+    jobs="GET /jobs?exclude_params=true&limit={limit}&offset={skip}",
+)
+"""The calls about a job; the inputs, which may be long, are left out of what is polled."""
 
 
 # ---- headers, paths and bodies -----------------------------------------------------------------
@@ -57,15 +63,6 @@ def headers(access_token: str, instance: str) -> dict[str, str]:
     who = {"Authorization": f"Bearer {access_token}"} if access_token else {}
     which = {"Service-CRN": instance} if instance else {}
     return {**who, **which, "IBM-API-Version": API_VERSION}
-
-
-def status_path(job_id: str) -> str:
-    """Give the path of a job without its inputs, which may be long: what is polled.
-
-    Raises:
-        UsageError: if the id cannot be one.
-    """
-    return f"{job_path(job_id)}?exclude_params=true"
 
 
 def jobs_path(
@@ -143,55 +140,24 @@ def checked_tags(tags: Sequence[object]) -> list[str]:
 # ---- status words and documents ----------------------------------------------------------------
 
 
-def status_event(
-    document: object, request: int | None = None
-) -> LifecycleEvent | UnknownStatusReported:
-    """Say what the state in the answer to `GET /jobs/{id}` means.
+status_event: Final = status_words(
+    {
+        "Queued": JobQueued,
+        "Running": JobStarted,
+        "Completed": JobSucceeded,
+        "Failed": JobFailed,
+        "Cancelled": JobCancelled,
+        ("Cancelled", RAN_TOO_LONG): JobFailed(reason=RAN_TOO_LONG_REASON),
+        "Cancelled - Ran too long": JobFailed(reason=RAN_TOO_LONG_REASON, reason_code=RAN_TOO_LONG),
+    },
+    at="state.status",
+    reason="state.reason",
+    code=("state.reason_code", "state.reasonCode"),  # it is written in two ways
+)
+"""Says what the state in the answer to `GET /jobs/{id}` means; a `StatusReader`.
 
-    A reason and its code are said here where the service tells them with the state.
-
-    Raises:
-        TransportError: if there is no state in the answer.
-    """
-    if not isinstance(document, Mapping):
-        raise TransportError(f"{_NOT_PROMISED}: expected a job, got {type(document).__name__}.")
-    state = document.get("state")
-    if not isinstance(state, Mapping):
-        raise TransportError(f"{_NOT_PROMISED}: expected an object at $.state, got {shown(state)}.")
-    word = state.get("status")
-    if not isinstance(word, str):
-        raise TransportError(
-            f"{_NOT_PROMISED}: expected a text at $.state.status, got {shown(word)}."
-        )
-    reason, code = reason_in(state), reason_code_in(state)
-    match " ".join(word.upper().split()):
-        case "QUEUED":
-            return JobQueued(request)
-        case "RUNNING":
-            return JobStarted(request)
-        case "COMPLETED":
-            return JobSucceeded(request)
-        case "FAILED":
-            return JobFailed(request, reason, code)
-        case "CANCELLED" if str(code) == str(RAN_TOO_LONG):
-            return JobFailed(request, reason or _RAN_TOO_LONG_REASON, code)
-        case "CANCELLED":
-            return JobCancelled(request)
-        case "CANCELLED - RAN TOO LONG":
-            return JobFailed(request, reason or _RAN_TOO_LONG_REASON, code or RAN_TOO_LONG)
-    return UnknownStatusReported(word, request)
-
-
-def reason_in(state: Mapping[object, object]) -> str | None:
-    """Give the reason in a state; None if there is none."""
-    reason = state.get("reason")
-    return reason if isinstance(reason, str) and reason else None
-
-
-def reason_code_in(state: Mapping[object, object]) -> int | str | None:
-    """Give the code of the reason in a state, which is written in two ways; None if it has none."""
-    code = state.get("reason_code") or state.get("reasonCode")
-    return code if isinstance(code, int | str) and not isinstance(code, bool) else None
+A reason and its code are said here where the service tells them with the state.
+"""
 
 
 # ---- metrics -----------------------------------------------------------------------------------
@@ -243,7 +209,7 @@ def first_backend(answer: Mapping[str, object]) -> str:
     # Earlier versions of the service gave the names alone.
     name = first.get("name") if isinstance(first, Mapping) else first
     if not isinstance(name, str):
-        raise TransportError(f"{_NOT_PROMISED}: expected a name at $.devices[0].name.")
+        raise TransportError(f"{NOT_PROMISED}: expected a name at $.devices[0].name.")
     return name
 
 

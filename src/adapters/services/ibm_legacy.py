@@ -8,20 +8,22 @@ every path is made here and nowhere else: an id that could lead to another path 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from runtime_core.errors import DecodeError, TransportError, UsageError
+from adapters.services.calls import JobCalls, quoted_id
+from adapters.services.job_lists import job_list
+from adapters.services.places import NOT_PROMISED
+from adapters.services.words import status_words
+from runtime_core.errors import DecodeError, TransportError
 from runtime_core.events import (
     JobCancelled,
     JobFailed,
     JobQueued,
     JobStarted,
     JobSucceeded,
-    LifecycleEvent,
-    UnknownStatusReported,
 )
 from runtime_core.traits import Resume, ServiceTraits
 from runtime_core.value_path import shown
@@ -41,7 +43,18 @@ ACKNOWLEDGEMENTS: Final = 1
 RAN_TOO_LONG: Final = "RAN_TOO_LONG"
 """The reason code of a job that the service stopped at its maximum execution time."""
 
-_NOT_PROMISED: Final = "The answer is not what the call promises"
+RAN_TOO_LONG_REASON: Final = "The job ran too long: its maximum execution time was exceeded."
+"""The reason of such a job, which the service does not tell in words."""
+
+
+CALLS: Final = JobCalls(
+    status="GET /jobs/{id}",
+    result="GET /jobs/{id}/results",
+    cancel="POST /jobs/{id}/cancel",
+    logs="GET /jobs/{id}/logs",
+    jobs="GET /jobs?limit={limit}&offset={skip}",
+)
+"""The calls about a job that both services have."""
 
 
 # ---- paths and bodies --------------------------------------------------------------------------
@@ -109,20 +122,8 @@ def stream_path(job_id: str, resume: Resume, after: int = 0) -> str:
 
 
 def _path(root: str, identifier: str, what: str, part: str = "") -> str:
-    # Proxies decode %2F, and some resolve dots, before they route: quoting is not enough.
-    if not identifier or not identifier.isprintable() or "/" in identifier or "\\" in identifier:
-        raise _refused(identifier, what)
-    if ".." in identifier or identifier == ".":
-        raise _refused(identifier, what)
-    path = f"{root}/{quote(identifier, safe='')}"
+    path = f"{root}/{quoted_id(identifier, what)}"
     return f"{path}/{part}" if part else path
-
-
-def _refused(identifier: str, what: str) -> UsageError:
-    return UsageError(
-        f"{shown(identifier)} cannot be the id of a {what}: "
-        "it is empty, or holds a slash, '..' or a control character."
-    )
 
 
 def run_body(
@@ -154,51 +155,25 @@ def run_body(
 # ---- status words and documents ----------------------------------------------------------------
 
 
-def status_event(
-    document: object, request: int | None = None
-) -> LifecycleEvent | UnknownStatusReported:
-    """Say what the status in the answer to `GET /jobs/{id}` means.
+status_event: Final = status_words(
+    {
+        "Queued": JobQueued,
+        "Running": JobStarted,
+        "Completed": JobSucceeded,
+        "Failed": JobFailed,
+        "Cancelled": JobCancelled,
+        # Its reason is said here, since its results hold none.
+        "Cancelled - Ran too long": JobFailed(reason=RAN_TOO_LONG_REASON, reason_code=RAN_TOO_LONG),
+    },
+    at="status",
+)
+"""Says what the status in the answer to `GET /jobs/{id}` means; a `StatusReader`.
 
-    A job that ran too long failed: its reason is said here, since its results hold none.
+A job that ran too long failed.
+"""
 
-    Raises:
-        TransportError: if there is no status in the answer.
-    """
-    if not isinstance(document, Mapping):
-        raise TransportError(f"{_NOT_PROMISED}: expected a job, got {type(document).__name__}.")
-    word = document.get("status")
-    if not isinstance(word, str):
-        raise TransportError(f"{_NOT_PROMISED}: expected a text at $.status, got {shown(word)}.")
-    match " ".join(word.upper().split()):
-        case "QUEUED":
-            return JobQueued(request)
-        case "RUNNING":
-            return JobStarted(request)
-        case "COMPLETED":
-            return JobSucceeded(request)
-        case "FAILED":
-            return JobFailed(request)
-        case "CANCELLED":
-            return JobCancelled(request)
-        case "CANCELLED - RAN TOO LONG":
-            reason = "The job ran too long: its maximum execution time was exceeded."
-            return JobFailed(request, reason, RAN_TOO_LONG)
-    return UnknownStatusReported(word, request)
-
-
-def listed_jobs(answer: object) -> list[tuple[str, object]]:
-    """Find the jobs in the answer to `GET /jobs`: the id and the document of each.
-
-    What has no id gets an empty one. A document is read by `status_event`, as that of one job is.
-
-    Raises:
-        TransportError: if there is no list in the answer.
-    """
-    jobs = answer.get("jobs") if isinstance(answer, Mapping) else None
-    if not isinstance(jobs, Sequence) or isinstance(jobs, str):
-        raise TransportError(f"{_NOT_PROMISED}: expected a list at $.jobs, got {shown(jobs)}.")
-    ids = [job.get("id") if isinstance(job, Mapping) else None for job in jobs]
-    return [(i if isinstance(i, str) else "", job) for i, job in zip(ids, jobs, strict=True)]
+listed_jobs: Final = job_list(at="jobs")
+"""Finds the jobs in the answer to `GET /jobs`; a `ListReader`."""
 
 
 def created_at(created: str) -> datetime:
@@ -211,7 +186,7 @@ def created_at(created: str) -> datetime:
         time = datetime.fromisoformat(created)
     except ValueError as error:
         raise TransportError(
-            f"{_NOT_PROMISED}: expected an ISO 8601 time at $.created, got {shown(created)}."
+            f"{NOT_PROMISED}: expected an ISO 8601 time at $.created, got {shown(created)}."
         ) from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
@@ -227,7 +202,7 @@ def as_promised(read: Callable[[object], T], answer: object) -> T:
     try:
         return read(answer)
     except DecodeError as error:
-        raise TransportError(f"{_NOT_PROMISED}: {error}") from error
+        raise TransportError(f"{NOT_PROMISED}: {error}") from error
 
 
 # ---- logs --------------------------------------------------------------------------------------

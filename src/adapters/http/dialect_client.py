@@ -1,0 +1,109 @@
+"""`DialectClient`: a client for any service whose calls a `Dialect` names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from adapters.http.failures import Failure
+from adapters.http.service_client import NetworkArguments, ServiceClient
+from adapters.http.session import Request
+from adapters.services.dialect import Dialect
+from adapters.services.places import Place
+from runtime_core.errors import UsageError
+from runtime_core.tagged_json import encode_tagged
+
+
+class DialectClient(ServiceClient):
+    """Asks the service at `url` by the calls of its dialect; what an SDK of its own is built on.
+
+    It is the `api_client` of a `RuntimeJob` or an `AsyncRuntimeJob`, with None for the streams. In
+    everything that is not the dialect's, it is as `RuntimeClient` is: thread-safe, a request for a
+    call, nothing retried but after a 401 with another token, the token in no error and for no
+    other host, failures as `TransportError`. Where the dialect has codes of its own for errors, the
+    error's `reason_code` is that code, and its `status_code` the HTTP status that means the same.
+
+    For instance::
+
+        with DialectClient("https://acme.example/v2", key, dialect=ACME) as client:
+            job_id = client.submit("primes", {"below": 1000})
+            print(RuntimeJob("acme", client, None, job_id, "primes").result(timeout=60))
+
+    Args:
+        url: where the service is.
+        access_token: what it wants to see; an empty one is not sent. It may be left out if there
+            is a `token_provider`.
+        dialect: what it speaks. It must have `calls`.
+        network: the named arguments of `RuntimeClient`: `token_provider`, `connect_timeout`,
+            `read_timeout`, `ca_certs`, `client_cert`, `tls`, `proxy`, `max_answer_bytes`,
+            `pool_size`.
+
+    Raises:
+        UsageError: if the dialect has no calls.
+        ValueError: as `RuntimeClient` does.
+        OSError: if a certificate cannot be read.
+
+    Warns:
+        UserWarning: if the token would go over plain http to another machine.
+    """
+
+    _stacklevel = 3
+
+    def __init__(
+        self,
+        url: str,
+        access_token: str | None = None,
+        *,
+        dialect: Dialect,
+        **network: Unpack[NetworkArguments],
+    ) -> None:
+        self.dialect = dialect
+        _ = self._calls  # refuses a dialect that has none
+        super().__init__(url, access_token, **network)
+
+    def submit(
+        self,
+        program_id: str,
+        inputs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Submit a job and give its id.
+
+        Never do it again on your own after a failure: the error says whether the job may have
+        been submitted, and is `retryable` only if it has not.
+
+        Args:
+            program_id: what to run.
+            inputs: what the program gets.
+            options: what else the service is to know, in its own words.
+
+        Raises:
+            UsageError: if the dialect does not say how to submit, or does not take an option.
+            EncodeError: if the inputs cannot be written as tagged JSON.
+            TransportError: if the service did not take it, or did not say so.
+        """
+        submission = self.dialect.submission
+        if submission is None:
+            raise UsageError(f"The dialect {self.dialect.name} does not say how to submit a job.")
+        body = encode_tagged(submission.body(program_id, inputs or {}, options or {}), self.tags)
+        call = submission.call
+        request = Request(call.method, call.path, body.encode(), submits=True)
+        answer = self._object(request)
+        job_id = Place.of(submission.id_at).find(answer)
+        try:
+            self.dialect.checked_id(job_id if isinstance(job_id, str) else "")
+        except UsageError as error:
+            what = f"the answer has no id at $.{submission.id_at}: {error}"
+            raise self._session.error(request, Failure(what, False, True)) from error
+        return str(job_id)
+
+    def jobs_get(self, limit: int = 10, skip: int = 0) -> dict[str, Any]:
+        """Give a page of the jobs, the newest first, as the service sends it.
+
+        Raises:
+            UsageError: if the dialect has no call for it.
+        """
+        call = self._calls.jobs
+        if call is None:
+            raise UsageError(f"The dialect {self.dialect.name} has no call for a list of jobs.")
+        return self._object(Request(call.method, call.to(limit=limit, skip=skip)))
