@@ -16,6 +16,7 @@ from adapters.drivers.job_runner import JobRunner
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
+from adapters.transport import Transport
 from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
@@ -83,7 +84,7 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
     def __init__(
         self,
         backend: Any,
-        api_client: ApiClient,
+        api_client: ApiClient | Transport,
         ws_client: StreamClient | None,
         job_id: str,
         program_id: str,

@@ -17,6 +17,7 @@ from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
+from adapters.transport import Transport
 from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
@@ -53,9 +54,11 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
     Args:
         backend: where the job runs; given back by `backend()` as it is.
         api_client: does the requests, for instance a `RuntimeClient`; anything with `job_get`,
-            `job_results` and `job_cancel` will do. It is not closed by this object.
+            `job_results` and `job_cancel` will do, and so does a `Transport`, which opens the
+            streams as well. It is not closed by this object.
         ws_client: knows the streams, for instance a `RuntimeWebsocketClient`; None if the service
-            has none: then everything but streaming works, by polling.
+            has none: then everything but streaming works, by polling. Also None with a
+            `Transport`.
         job_id: the job, as its service names it.
         program_id: what the job runs; chooses the decoder of its results.
         params: the inputs of the job; None if they are not known here.
@@ -75,14 +78,15 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         reactor: where the job lives; by default the shared loop of the process.
 
     Raises:
-        UsageError: if `creation_date` is no time, or `result_decoder` no decoder.
+        UsageError: if `creation_date` is no time, `result_decoder` no decoder, or there is a
+            `ws_client` beside a `Transport`.
         RuntimeInvalidStateError: if a `user_callback` is given and the service has no streams.
     """
 
     def __init__(
         self,
         backend: Any,
-        api_client: ApiClient,
+        api_client: ApiClient | Transport,
         ws_client: StreamClient | None,
         job_id: str,
         program_id: str,

@@ -15,7 +15,7 @@ from adapters.handles import dialect_name, service_name
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
 from adapters.job_facts import JobFacts
 from adapters.job_logs import LogPart
-from adapters.services.dialect import dialect_of
+from adapters.transport import Transport
 from runtime_core.cancel import CancelOutcome
 from runtime_core.decoders import (
     Decoder,
@@ -37,6 +37,7 @@ from runtime_core.job_handle import JobHandle
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Observer
 from runtime_core.states import JobState
+from runtime_core.traits import ServiceTraits
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +45,7 @@ class JobArguments:
     """What a job is made of, whoever it is made for; `RuntimeJob` says what each is."""
 
     backend: Any
-    api_client: ApiClient
+    api_client: ApiClient | Transport
     ws_client: StreamClient | None
     job_id: str
     program_id: str
@@ -101,19 +102,23 @@ class JobBase(ABC):
 
     def __init__(self, given: JobArguments) -> None:
         self._backend = given.backend
+        self._transport = _transport(given.api_client, given.ws_client)
         self._api_client = given.api_client
+        self._teller = _teller(given.api_client)
         self._job_id = given.job_id
         self._program_id = given.program_id
         self._image = given.image
         self._after = given.after
         self._facts = JobFacts(
-            given.api_client, given.job_id, given.params, given.creation_date, given.document
+            self._teller, given.job_id, given.params, given.creation_date, given.document
         )
         self._decoders = DecoderRegistry() if given.decoders is None else given.decoders
         self._result_decoder = given.result_decoder
         self._choose(None)  # refuses what is no decoder
-        self._transport = _transport(given)
-        self._machine = JobMachine(given.job_id, self._transport.traits)
+        traits = self._transport.traits
+        if given.on_unknown_status is not None:
+            traits = attrs.evolve(traits, on_unknown_status=given.on_unknown_status)
+        self._machine = JobMachine(given.job_id, traits)
         # By the identity of the decoder, which the entry keeps alive. No lock: a fork could find it
         # held by a thread that the child does not have.
         self._values: dict[int, tuple[Decoder[Any], Any]] = {}
@@ -215,9 +220,9 @@ class JobBase(ABC):
 
     def _logs(self) -> str:
         """Ask for the log; blocks."""
-        job_logs = getattr(self._api_client, "job_logs", None)
+        job_logs = getattr(self._teller, "job_logs", None)
         if job_logs is None:
-            raise UsageError(f"{type(self._api_client).__name__} has no job_logs")
+            raise UsageError(f"{type(self._teller).__name__} has no job_logs")
         try:
             return str(asked(job_logs, self._job_id))
         except TransportError as error:
@@ -227,7 +232,7 @@ class JobBase(ABC):
 
     def _read_log(self, start: int) -> LogPart | TransportError:
         """Ask for the log from a byte on, and give what comes of that; blocks."""
-        part = getattr(self._api_client, "job_logs_part", None)
+        part = getattr(self._teller, "job_logs_part", None)
         try:
             if part is None:
                 return LogPart(0, self._logs().encode())
@@ -260,9 +265,16 @@ def check_wait(wait: float) -> None:
         raise ValueError(f"wait is in seconds, 0 or more: not {wait!r}")
 
 
-def _transport(given: JobArguments) -> ClientTransport:
-    streams = given.ws_client
-    traits = dialect_of(given.api_client).traits if streams is None else streams.traits
-    if given.on_unknown_status is not None:
-        traits = attrs.evolve(traits, on_unknown_status=given.on_unknown_status)
-    return ClientTransport(given.api_client, streams, traits)
+def _transport(given: ApiClient | Transport, ws_client: StreamClient | None) -> Transport:
+    # A mock has whatever it is asked for, but no such traits.
+    if not (isinstance(given, Transport) and isinstance(given.traits, ServiceTraits)):
+        return ClientTransport(given, ws_client, None if ws_client is None else ws_client.traits)
+    if ws_client is not None:
+        name = type(given).__name__
+        raise UsageError(f"{name} is a transport and has its own streams: give it ws_client=None.")
+    return given
+
+
+def _teller(given: object) -> object:
+    """Who tells of a job what the machine does not need, if anybody does."""
+    return given.service if isinstance(given, ClientTransport) else given

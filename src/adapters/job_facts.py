@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from adapters.http.transport import ApiClient, asked
+from adapters.http.transport import asked
 from adapters.services import ibm_current
 from adapters.services.dialect import dialect_of
 from adapters.services.ibm_legacy import as_promised, created_at
@@ -23,7 +23,7 @@ class JobFacts:
     Any number of threads may use it.
 
     Args:
-        api_client: who is asked.
+        api_client: who is asked; of what it has no call for nothing is known but what was given.
         job_id: the job.
         params: its inputs, if they are known.
         creation_date: when it was submitted, if that is known.
@@ -35,7 +35,7 @@ class JobFacts:
 
     def __init__(
         self,
-        api_client: ApiClient,
+        api_client: object,
         job_id: str,
         params: Mapping[str, Any] | None,
         creation_date: str | datetime | None,
@@ -48,7 +48,11 @@ class JobFacts:
         self._document = document
 
     def document(self) -> JobDocument:
-        """Give what the service said of the job when it was first asked."""
+        """Give what the service said of the job when it was first asked.
+
+        Raises:
+            UsageError: if it was not given, and the transport has no call for it.
+        """
         if self._document is None:
             self._document = self._asked()
         return self._document
@@ -57,20 +61,27 @@ class JobFacts:
         """Give the inputs of the job; a copy."""
         if self._inputs is None:
             # Where descriptions of jobs leave them out, the client has a call for them.
-            params = self._optional_call("job_params", lambda: self.document().params)
+            params = self._optional_call("job_params", self._told_params)
             # They are sent as tagged JSON.
             self._inputs = decode_tagged(json.dumps(params))
         return dict(self._inputs)
 
+    def _told_params(self) -> Any:
+        if self._document is None and not self._has("job_get"):
+            raise self._untold("job_params nor a job_get", "params", "its inputs")
+        return self.document().params
+
     def creation_date(self) -> datetime | None:
         """Give when the job was submitted, in local time; None if the service does not tell."""
-        if self._creation_date is None:
+        if self._creation_date is None and self._tells:
             self._creation_date = local_time(self.document().created)
         return self._creation_date
 
     def queue_position(self) -> int | None:
         """Ask for the place in the queue; None if the job is not queued, or it is not told."""
-        answer = asked(self._api_client.job_get, self._job_id)
+        if not self._has("job_get"):
+            return None
+        answer = self._optional_call("job_get", lambda: None)
         if not isinstance(dialect_of(self._api_client).status_event(answer), JobQueued):
             return None
         told = as_promised(read_job, answer).position
@@ -89,7 +100,7 @@ class JobFacts:
 
     def tags(self) -> list[str] | None:
         """Give the tags of the job, as they were when it was first asked for; None if not told."""
-        tags = self.document().tags
+        tags = self.document().tags if self._tells else None
         return None if tags is None else list(tags)
 
     def tag(self, tags: Iterable[str]) -> list[str]:
@@ -107,8 +118,24 @@ class JobFacts:
         self._document = self._asked()
         return self.tags() or []
 
+    @property
+    def _tells(self) -> bool:
+        """Whether there is a document of the job, or it can be asked for."""
+        return self._document is not None or self._has("job_get")
+
     def _asked(self) -> JobDocument:
-        return as_promised(read_job, asked(self._api_client.job_get, self._job_id))
+        if not self._has("job_get"):
+            raise self._untold("job_get", "document", "what its service says of it as a whole")
+        return as_promised(read_job, self._optional_call("job_get", lambda: None))
+
+    def _has(self, name: str) -> bool:
+        return hasattr(self._api_client, name)
+
+    def _untold(self, calls: str, argument: str, what: str) -> UsageError:
+        return UsageError(
+            f"{type(self._api_client).__name__} has no {calls}, so it cannot be asked for job "
+            f"{self._job_id}: give {argument}=, {what}, when the object of the job is made."
+        )
 
     def _optional_call(self, name: str, otherwise: Callable[[], Any]) -> Any:
         """Make a call that not every client has."""

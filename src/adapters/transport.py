@@ -36,7 +36,7 @@ class Transport(Protocol):
         """
         ...
 
-    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+    def stream(self, job_id: str, command: OpenStream) -> Stream:
         """Say where the stream of a job is and how it is read; does no I/O, returns at once.
 
         Never called where the `traits` say that the service does not push.
@@ -66,7 +66,7 @@ class AsyncTransport(Protocol):
         """
         ...
 
-    def stream(self, job_id: str, command: OpenStream) -> Stream | AsyncIterator[StreamEvent]:
+    def stream(self, job_id: str, command: OpenStream) -> AnyStream:
         """Say where the stream of a job is and how it is read; see `Transport.stream`."""
         ...
 
@@ -230,3 +230,6 @@ class StreamFile:
 Stream: TypeAlias = StreamEndpoint | StreamFile | Iterator[StreamEvent]
 """The three kinds of streams: a TCP address and a protocol, or an open file and a protocol, both on
 the shared loop; or an iterator that blocks, which takes a thread for each stream."""
+
+AnyStream: TypeAlias = Stream | AsyncIterator[StreamEvent]
+"""The same, and what an `AsyncTransport` may give besides, which takes a task for each stream."""

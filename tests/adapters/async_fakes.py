@@ -28,7 +28,7 @@ from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.budgets import Budgets
 from adapters.drivers.status_budget import StatusBudget
 from adapters.job import RuntimeJob
-from adapters.transport import StreamEndpoint
+from adapters.transport import AnyStream
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -167,10 +167,8 @@ class FakeAsyncioReactor(AsyncioReactor):
     def budget_of(self, service: object) -> StatusBudget:
         return self._budgets.of(service)
 
-    def open_channel(
-        self, connection: int, endpoint: StreamEndpoint, listener: Listener
-    ) -> FakeChannel:
-        return self._world.open_channel(connection, endpoint, listener)
+    def open_channel(self, connection: int, stream: AnyStream, listener: Listener) -> FakeChannel:
+        return self._world.open_channel(connection, stream, listener)
 
 
 # ---- plain functions that call coroutines ------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A network without sockets: real `SocketChannel`s over connections whose bytes a test controls.
+"""A network without sockets: real `ByteChannel`s over connections whose bytes a test controls.
 
 A `FakeSocket` has what the channel uses of a socket. What its peer has written is read in the
 pieces in which it was written; the loop tells a readiness as a selector does: as long as it lasts.
@@ -17,10 +17,11 @@ import pytest
 from fakes import FakeReactor, FakeTimer, Task
 
 from adapters.drivers import channel, connector
-from adapters.drivers.channel import Channel, SocketChannel
+from adapters.drivers.channel import Channel
 from adapters.drivers.loop import Ready
+from adapters.drivers.open_stream import open_stream
 from adapters.drivers.workers import WorkerPool
-from adapters.transport import StreamEndpoint
+from adapters.transport import AnyStream, HasFileno
 from runtime_core.events import StreamEvent
 
 Receive: TypeAlias = Callable[[bytes], None]
@@ -173,7 +174,7 @@ class NetworkLoop:
     def call_later(self, delay: float, task: Task) -> FakeTimer:
         return self._reactor.call_later(delay, task)
 
-    def watch(self, sock: socket.socket, mask: int, ready: Ready) -> None:
+    def watch(self, sock: HasFileno, mask: int, ready: Ready) -> None:
         assert isinstance(sock, FakeSocket)
         sock.watch(mask, ready)
 
@@ -219,11 +220,11 @@ class NetworkReactor(FakeReactor):
     def open_channel(  # type: ignore[override]
         self,
         connection: int,
-        endpoint: StreamEndpoint,
+        stream: AnyStream,
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
         workers = cast("WorkerPool", NetworkWorkers(self))
-        return SocketChannel(self._loop, workers, connection, endpoint, listener)
+        return open_stream(self._loop, workers, connection, stream, listener)
 
     def connect(self) -> FakeSocket:
         made = FakeSocket(self)

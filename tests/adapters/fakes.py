@@ -25,7 +25,7 @@ from adapters.drivers.budgets import Budgets
 from adapters.drivers.reactor import Forkable
 from adapters.drivers.status_budget import StatusBudget
 from adapters.job import RuntimeJob
-from adapters.transport import StreamEndpoint
+from adapters.transport import AnyStream, StreamEndpoint
 from runtime_core.commands import OpenStream
 from runtime_core.errors import TransportError
 from runtime_core.events import (
@@ -154,12 +154,11 @@ class FakeReactor:
     def run_callback(self, task: Task) -> None:
         self._callbacks.append(task)
 
-    def open_channel(
-        self, connection: int, endpoint: StreamEndpoint, listener: Listener
-    ) -> FakeChannel:
+    def open_channel(self, connection: int, stream: AnyStream, listener: Listener) -> FakeChannel:
         assert self._on_loop, "open_channel is for the loop only"
+        assert isinstance(stream, StreamEndpoint), "see NetworkReactor for the other kinds"
         assert not any(channel.is_live for channel in self.channels), "one connection at a time"
-        channel = FakeChannel(self, connection, endpoint, listener)
+        channel = FakeChannel(self, connection, stream, listener)
         self.channels.append(channel)
         if self.connections:
             channel.play(self.connections.pop(0))

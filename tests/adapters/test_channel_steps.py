@@ -12,13 +12,13 @@ from adapters.drivers.channel import (
     FIRST_READ_BYTES,
     READ_BYTES,
     READ_LIMIT,
-    SocketChannel,
+    ByteChannel,
 )
 from adapters.drivers.shared_loop import SharedLoop, Timer
 from adapters.drivers.workers import WorkerPool
 from adapters.transport import StreamEndpoint
 from runtime_core.errors import TransportError
-from runtime_core.events import InterimReceived, StreamEvent, StreamFailed
+from runtime_core.events import InterimReceived, StreamEvent, StreamFailed, StreamOpened
 
 
 class FakeSocket:
@@ -109,7 +109,7 @@ class Scene:
     def __init__(self) -> None:
         self.loop, self.socket, self.sink = FakeLoop(), FakeSocket(), Sink()
         self.heard: list[StreamEvent] = []
-        self.channel = SocketChannel(
+        self.channel = ByteChannel(
             cast("SharedLoop", self.loop),
             cast("WorkerPool", NoWorkers()),
             1,
@@ -156,6 +156,8 @@ def test_after_a_long_message_it_is_read_in_small_pieces_again() -> None:
 
 def test_many_small_messages_are_not_read_in_larger_pieces() -> None:
     scene = Scene()
+    scene.sink.event = StreamOpened(1)
+    scene.has(100)
     scene.sink.event = InterimReceived(1, ("message",))
     assert set(scene.has(16 * READ_LIMIT)[1:]) == {READ_BYTES}
 

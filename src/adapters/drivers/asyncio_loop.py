@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import socket
 from contextlib import suppress
 
 from adapters.drivers.loop import Ready, Task
+from adapters.transport import HasFileno
 
 
 class AsyncioLoop:
@@ -33,7 +33,7 @@ class AsyncioLoop:
         """See `Loop`."""
         return self._loop.call_later(delay, task)
 
-    def watch(self, sock: socket.socket, mask: int, ready: Ready) -> None:
+    def watch(self, sock: HasFileno, mask: int, ready: Ready) -> None:
         """See `Loop`."""
         number = sock.fileno()
         if number < 0:

@@ -14,11 +14,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from adapters.drivers.asyncio_loop import AsyncioLoop
 from adapters.drivers.asyncio_share import LoopShare, share_of
-from adapters.drivers.channel import Channel, SocketChannel
+from adapters.drivers.channel import Channel, OwnedChannel
 from adapters.drivers.loop import Task, TimerHandle
+from adapters.drivers.open_stream import open_stream
 from adapters.drivers.reactor import Forkable, jittered
 from adapters.drivers.status_budget import StatusBudget
-from adapters.transport import StreamEndpoint
+from adapters.transport import AnyStream
 from runtime_core.errors import UsageError
 from runtime_core.events import StreamEvent
 
@@ -34,7 +35,7 @@ class AsyncioReactor:
 
     def __init__(self) -> None:
         self._bound: tuple[asyncio.AbstractEventLoop, AsyncioLoop, LoopShare] | None = None
-        self._channels: set[SocketChannel] = set()
+        self._channels: set[OwnedChannel] = set()
         self._drains: set[asyncio.Event] = set()
 
     def bind(self) -> None:
@@ -96,16 +97,16 @@ class AsyncioReactor:
     def open_channel(
         self,
         connection: int,
-        endpoint: StreamEndpoint,
+        stream: AnyStream,
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
         """See `Reactor`."""
-        channel = SocketChannel(self.loop, self._share.workers, connection, endpoint, listener)
+        channel = open_stream(self.loop, self._share.workers, connection, stream, listener)
         self._channels.add(channel)
         channel.on_gone = partial(self._gone, channel)
         return channel
 
-    def _gone(self, channel: SocketChannel) -> None:
+    def _gone(self, channel: OwnedChannel) -> None:
         self._channels.discard(channel)
         for moment in self._drains:
             moment.set()

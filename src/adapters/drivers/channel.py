@@ -1,6 +1,7 @@
-"""One connection on a loop: reading, writing, keep-alive, closing; `connector` makes its socket.
+"""One connection on a loop: reading, writing, keep-alive, closing.
 
-What the bytes mean is the `StreamProtocol`'s business; what to do about events, the machine's.
+Its socket is made by a `Connector`, or it is a file that is open already. What the bytes mean is
+the `StreamProtocol`'s business; what to do about events, the machine's.
 """
 
 from __future__ import annotations
@@ -12,17 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from adapters.drivers.connector import BLOCKED, Connector, place, stream_failure
+from adapters.drivers.file_connector import FileConnector, OpenFile
 from adapters.drivers.loop import Loop, Task, TimerHandle
+from adapters.drivers.stream_rules import LAST, StreamRules
 from adapters.drivers.workers import WorkerPool
-from adapters.transport import StreamEndpoint
+from adapters.transport import StreamEndpoint, StreamFile
 from runtime_core.errors import TransportError
-from runtime_core.events import (
-    StreamClosed,
-    StreamEvent,
-    StreamFailed,
-    StreamNotReady,
-    StreamOpened,
-)
+from runtime_core.events import StreamEvent, StreamFailed, StreamNotReady
 
 READ_BYTES = 256 * 1024
 """How much is read at a time, to begin with, while much comes."""
@@ -37,13 +34,12 @@ WRITE_LIMIT = 1024 * 1024
 OPEN_TIMEOUT = 30.0
 """Seconds for name look-up, connection, the proxy's answer, TLS and handshake together."""
 PING_INTERVAL = 20.0
-"""Seconds between two pings; a peer that gives no sign of life from one to the next is dead."""
+"""Seconds between two pings; a peer that gives no sign of life from one to the next is dead. Where
+the protocol has no pings, for instance over a pipe, whose end says more, nobody is judged."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that the peer has to answer our close."""
 
 Listener: TypeAlias = Callable[[Sequence[StreamEvent]], None]
-
-_LAST = (StreamNotReady, StreamClosed, StreamFailed)
 
 
 class Channel(Protocol):
@@ -62,53 +58,103 @@ class Channel(Protocol):
         ...
 
 
-class SocketChannel:
-    """A connection over TCP, with or without TLS. Lives on the loop's thread."""
+class OwnedChannel(Channel, Protocol):
+    """A channel as the reactor has it that opened it."""
+
+    on_gone: Task | None
+    """Called once, when the connection is over and nothing of it is left on the loop."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nobody is told of it any more, and it is not over yet."""
+        ...
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the connection is the parent's, let go of it without a word."""
+        ...
+
+
+class ByteChannel:
+    """A connection that carries bytes: TCP, with or without TLS, or a file that is open already.
+
+    Lives on the loop's thread.
+    """
 
     def __init__(
         self,
         loop: Loop,
         workers: WorkerPool,
         connection: int,
-        endpoint: StreamEndpoint,
+        stream: StreamEndpoint | StreamFile,
         listener: Listener,
     ) -> None:
         self._loop = loop
         self._connection = connection
-        self._endpoint = endpoint
-        self._protocol = endpoint.protocol
+        self._where = place(stream)
+        self._protocol = stream.protocol
+        self._rules = StreamRules(connection)
         self._listener: Listener | None = listener
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | OpenFile | None = None
         self._outgoing = bytearray()
         self._step = self._on_ready
         self._watched = 0
         self._read_bytes = FIRST_READ_BYTES
-        self._is_open = False
         self._paused = False
         self._heard = False
         self._pinged = False
         self.on_gone: Task | None = None
-        """Called once, when the connection is over and its socket closed."""
+        """See `OwnedChannel`."""
         self._deadline: TimerHandle | None = None
-        self._connector: Connector | None = Connector(
-            loop, workers, endpoint, OPEN_TIMEOUT, self._on_connected, self._tell_failure
+        connected, failed = self._on_connected, self._tell_failure
+        self._connector: Connector | FileConnector | None = (
+            FileConnector(loop, stream, connected, failed)
+            if isinstance(stream, StreamFile)
+            else Connector(loop, workers, stream, OPEN_TIMEOUT, connected, failed)
         )
         self._set_deadline(OPEN_TIMEOUT, self._on_open_timeout)
 
     def __repr__(self) -> str:
-        return f"<SocketChannel {self._connection} to {place(self._endpoint)}>"
+        return f"<ByteChannel {self._connection} to {self._where}>"
 
     @property
     def is_closing(self) -> bool:
-        """Whether nobody is told of it any more, and it is not over yet."""
+        """See `OwnedChannel`."""
         return self._listener is None and self._socket is not None
 
-    def _on_connected(self, made: socket.socket) -> None:
+    def _on_connected(self, made: socket.socket | OpenFile) -> None:
         self._connector = None
         self._socket = made
-        self._protocol.start()
-        self._flush()
-        self._rewatch()
+        if self._ask(self._protocol.start):
+            self._flush()
+            self._rewatch()
+
+    # ---- the protocol, which may be anybody's --------------------------------------------------
+
+    def _ask(self, call: Callable[[], None]) -> bool:
+        """Have the protocol do something; False if it raised, which ended the stream."""
+        try:
+            call()
+        except Exception as error:
+            self._on_raised(error)
+            return False
+        return True
+
+    def _events(self, data: bytes) -> Sequence[StreamEvent]:
+        try:
+            events = self._protocol.receive(data)
+        except Exception as error:
+            return (self._rules.raised("its protocol raised", error),)
+        return self._rules.checked(events)
+
+    def _answer(self) -> bytes:
+        try:
+            return self._protocol.data_to_send()
+        except Exception as error:
+            self._on_raised(error)
+            return b""
+
+    def _on_raised(self, error: Exception) -> None:
+        self._tell((self._rules.raised("its protocol raised", error),))
 
     # ---- reading and writing -------------------------------------------------------------------
 
@@ -122,7 +168,7 @@ class SocketChannel:
         while self._socket is not None and not self._paused and self._read_once(self._socket):
             pass
 
-    def _read_once(self, sock: socket.socket) -> bool:
+    def _read_once(self, sock: socket.socket | OpenFile) -> bool:
         """Read what is there; return whether more is there that the selector does not see."""
         try:
             data = sock.recv(self._read_bytes)
@@ -146,11 +192,11 @@ class SocketChannel:
             self._read_bytes = min(2 * size, READ_LIMIT)
 
     def _take(self, data: bytes) -> None:
-        events = self._protocol.receive(data)
+        was_open = self._rules.is_open
+        events = self._events(data)
         self._adapt(len(data), bool(events))
-        ended = bool(events) and isinstance(events[-1], _LAST)
-        if not self._is_open and any(isinstance(event, StreamOpened) for event in events):
-            self._is_open = True
+        ended = bool(events) and isinstance(events[-1], LAST)
+        if self._rules.is_open and not was_open:
             self._set_deadline(PING_INTERVAL, self._on_quiet)
         if self._listener is None:
             ended = ended or not data
@@ -167,10 +213,15 @@ class SocketChannel:
     def _flush(self) -> None:
         if self._socket is None:
             return
-        data = self._protocol.data_to_send()
+        data = self._answer()
         if not data and not self._outgoing:
             return  # as after nearly every read
         self._outgoing += data
+        self._write()
+
+    def _write(self) -> None:
+        if self._socket is None:
+            return
         try:
             while self._outgoing:
                 sent = self._socket.send(self._outgoing)
@@ -239,8 +290,7 @@ class SocketChannel:
             return
         self._listener = None
         self._paused = False
-        self._protocol.close()
-        farewell = self._protocol.data_to_send()
+        farewell = self._answer() if self._ask(self._protocol.close) else b""
         if self._socket is None or not farewell:  # not open: there is nothing to be answered
             self._end()
             return
@@ -267,10 +317,9 @@ class SocketChannel:
     def _on_open_timeout(self) -> None:
         if self._socket is not None:
             # A refusal may have stopped in the middle of its body: it still says what it is.
-            events = self._protocol.receive(b"")
-            if self._listener is not None and any(map(_is_refusal, events)):
-                self._listener(events)
-                self._end()
+            events = self._events(b"")
+            if any(map(_is_refusal, events)):
+                self._tell(events)
                 return
         missing = "it did not open" if self._connector is None else self._connector.missing
         self._fail(f"{missing} within {OPEN_TIMEOUT:g} s", None)
@@ -279,22 +328,27 @@ class SocketChannel:
         if self._pinged and not self._heard and not self._paused:
             self._fail(f"it gave no sign of life for {PING_INTERVAL:g} s", None)
             return
-        self._pinged = True
         self._heard = False
         self._set_deadline(PING_INTERVAL, self._on_quiet)
-        self._protocol.ping()
-        self._flush()
+        if self._ask(self._protocol.ping):
+            self._outgoing += self._answer()
+            self._pinged = bool(self._outgoing)
+            self._write()
 
     # ---- the end -------------------------------------------------------------------------------
 
     def _fail(self, what: str, cause: Exception | None) -> None:
-        self._tell_failure(stream_failure(self._endpoint, what, cause))
+        self._tell_failure(stream_failure(self._where, what, cause))
 
     def _tell_failure(self, error: TransportError) -> None:
+        self._tell((StreamFailed(self._connection, error),))
+
+    def _tell(self, events: Sequence[StreamEvent]) -> None:
+        """Tell the last events, and end."""
         listener = self._listener
         self._end()
         if listener is not None:
-            listener((StreamFailed(self._connection, error),))
+            listener(events)
 
     def _part(self) -> None:
         """Send what is left, and leave when the peer has; it may still be sending.

@@ -14,7 +14,7 @@ from adapters.drivers.workers import WorkerPool
 from adapters.http.tunnel import Tunnel, TunnelOpen, TunnelRefused
 from adapters.proxy import Proxy
 from adapters.tls import certificate_fault, tls_fault
-from adapters.transport import StreamEndpoint
+from adapters.transport import StreamEndpoint, StreamFile
 from runtime_core.errors import TransportError
 
 TUNNEL_BYTES = 4096
@@ -262,7 +262,7 @@ class Connector:
     # ---- the end -------------------------------------------------------------------------------
 
     def _fail(self, what: str, cause: Exception | None, *, retryable: bool = True) -> None:
-        self._tell(stream_failure(self._endpoint, what, cause, retryable=retryable))
+        self._tell(stream_failure(place(self._endpoint), what, cause, retryable=retryable))
 
     def _tell(self, error: TransportError) -> None:
         if not self._is_stopped:
@@ -283,21 +283,21 @@ class Connector:
             self._socket = None
 
 
-def place(endpoint: StreamEndpoint) -> str:
+def place(stream: StreamEndpoint | StreamFile) -> str:
     """Where a stream comes from, for messages."""
-    return f"{endpoint.host}:{endpoint.port}"
+    if isinstance(stream, StreamFile):
+        return f"a file ({type(stream.file).__name__})"
+    return f"{stream.host}:{stream.port}"
 
 
 def stream_failure(
-    endpoint: StreamEndpoint, what: str, cause: Exception | None, *, retryable: bool = True
+    where: str, what: str, cause: Exception | None, *, retryable: bool = True
 ) -> TransportError:
     """Build the error of a stream that failed."""
     # Reading may fail, too, since the service does not accept our certificate.
     fault = certificate_fault(cause) if isinstance(cause, ssl.SSLError) else None
     if fault is not None:
         what, retryable = str(fault), fault.retryable
-    error = TransportError(
-        f"The stream from {place(endpoint)} failed: {what}.", retryable=retryable
-    )
+    error = TransportError(f"The stream from {where} failed: {what}.", retryable=retryable)
     error.__cause__ = cause
     return error

@@ -20,6 +20,7 @@ from adapters.drivers.job_requests import JobRequests
 from adapters.drivers.loop import TimerHandle
 from adapters.drivers.observing import observed
 from adapters.drivers.reactor import Reactor
+from adapters.drivers.stream_rules import StreamRules
 from adapters.drivers.subscriber import Subscriber
 from adapters.transport import Transport
 from runtime_core.commands import (
@@ -372,12 +373,12 @@ class JobRunner:
             return
         self._connection, self._is_open = command.connection, False
         try:
-            endpoint = self._transport.stream(self.machine.job_id, command)
+            stream = self._transport.stream(self.machine.job_id, command)
             self._channel = self._reactor.open_channel(
-                command.connection, endpoint, self._receive_stream
+                command.connection, stream, self._receive_stream
             )
         except Exception as error:  # of the transport, or there are no more threads
-            event = StreamFailed(command.connection, error)
+            event = StreamRules(command.connection).raised("it could not be opened", error)
             self._reactor.call_soon(lambda: self._receive(event))
 
     def _close_channel(self) -> None:

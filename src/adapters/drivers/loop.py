@@ -6,9 +6,10 @@ against this, connections above all, is written once for both.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
+
+from adapters.transport import HasFileno
 
 Task: TypeAlias = Callable[[], None]
 """What a loop runs."""
@@ -39,9 +40,9 @@ class Loop(Protocol):
         """Run a task after `delay` seconds."""
         ...
 
-    def watch(self, sock: socket.socket, mask: int, ready: Ready) -> None:
-        """Call `ready` whenever the socket is ready for what `mask` says; 0 stops that.
+    def watch(self, sock: HasFileno, mask: int, ready: Ready) -> None:
+        """Call `ready` whenever a socket, or a pipe, is ready for what `mask` says; 0 stops that.
 
-        `mask` is of `selectors`. A socket that is closed is not watched any more.
+        `mask` is of `selectors`. What is closed, and has the number -1, is not watched any more.
         """
         ...

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from adapters.drivers.budgets import Budgets
 from adapters.drivers.callback_pool import CALLBACK_THREADS, CallbackPool
-from adapters.drivers.channel import Channel, SocketChannel
+from adapters.drivers.channel import Channel
 from adapters.drivers.loop import Task, TimerHandle
+from adapters.drivers.open_stream import open_stream
 from adapters.drivers.shared_loop import SharedLoop
 from adapters.drivers.status_budget import StatusBudget
 from adapters.drivers.workers import WorkerPool
-from adapters.transport import StreamEndpoint
+from adapters.transport import AnyStream
 from runtime_core.events import StreamEvent
 
 JITTER = 0.1
@@ -62,10 +63,14 @@ class Reactor(Protocol):
     def open_channel(
         self,
         connection: int,
-        endpoint: StreamEndpoint,
+        stream: AnyStream,
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
-        """Open a connection; its events go to the listener, on the loop. Only on the loop."""
+        """Open a connection; its events go to the listener, on the loop. Only on the loop.
+
+        Raises:
+            UsageError: if there is no such stream here.
+        """
         ...
 
     def adopt(self, child: Forkable) -> None:
@@ -158,11 +163,11 @@ class SharedReactor:
     def open_channel(
         self,
         connection: int,
-        endpoint: StreamEndpoint,
+        stream: AnyStream,
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
         """See `Reactor`."""
-        channel = SocketChannel(self._loop, self._requests, connection, endpoint, listener)
+        channel = open_stream(self._loop, self._requests, connection, stream, listener)
         self.adopt(channel)
         return channel
 

@@ -16,6 +16,7 @@ import time
 from collections import deque
 
 from adapters.drivers.loop import Ready, Task
+from adapters.transport import HasFileno
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class SharedLoop:
         heapq.heappush(self._timers, (self.now() + delay, next(self._count), timer))
         return timer
 
-    def watch(self, sock: socket.socket, mask: int, ready: Ready) -> None:
+    def watch(self, sock: HasFileno, mask: int, ready: Ready) -> None:
         """Call `ready` whenever the socket is ready for what `mask` says; 0 stops that."""
         assert self._selector is not None
         number = sock.fileno()
