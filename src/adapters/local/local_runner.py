@@ -13,16 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
+from adapters.backend import RuntimeBackend
 from adapters.closing import Closing
+from adapters.job import InterimCallback, RuntimeJob
 from adapters.job_logs import LogPart
 from adapters.local.engine import Engine, Machinery
+from adapters.local.machine import describe_backend, usable_cores
 from adapters.local.pipe_stream import PipeStream
-from adapters.local.records import Job, JobStatus
+from adapters.local.records import DEFAULT_BACKEND, Job, JobStatus
 from adapters.local.replies import cancel, ending, found_job, status_event
 from adapters.local.submission import Submission, checked
 from adapters.local.told import job_metrics, job_text, log_part, log_text
-from adapters.services.ibm_legacy import RAN_TOO_LONG
+from adapters.run_options import RunOptions
+from adapters.services.ibm_legacy import RAN_TOO_LONG, as_promised
 from adapters.transport import StreamFile
+from adapters.value_type import Value
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -31,8 +36,16 @@ from runtime_core.commands import (
     RequestCommand,
     SendCancel,
 )
+from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
+from runtime_core.documents import read_backend, read_job
 from runtime_core.errors import RuntimeCoreError, TransportError, UsageError
-from runtime_core.events import FailureReceived, ReplyEvent, RequestFailed, ResultReceived
+from runtime_core.events import (
+    FailureReceived,
+    JobQueued,
+    ReplyEvent,
+    RequestFailed,
+    ResultReceived,
+)
 from runtime_core.tags import AnyTag
 from runtime_core.traits import Resume, ServiceTraits
 
@@ -130,7 +143,12 @@ class LocalRunner(Closing):
         pipe = self._running().open_stream(job_id, command.after)
         return StreamFile(pipe, PipeStream(command.connection))
 
-    def submit(self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    def submit(
+        self,
+        program_id: str,
+        inputs: Mapping[str, Any],
+        options: RunOptions | Mapping[str, Any],
+    ) -> str:
         """Submit a job and give its id; it starts as soon as a worker is free.
 
         Args:
@@ -148,6 +166,71 @@ class LocalRunner(Closing):
         self._running()  # who is closed reads no program
         return self._asked(Submission.of(program_id, inputs, options, self._tags).add_to)
 
+    # ---- jobs ----------------------------------------------------------------------------------
+
+    def run(
+        self,
+        program_id: str,
+        options: RunOptions | Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        callback: InterimCallback | None = None,
+        result_decoder: Decoder[Value] | None = None,
+    ) -> RuntimeJob[Value]:
+        """Submit a job.
+
+        Args:
+            program_id: see `submit`.
+            options: see `RunOptions`; a dict of its fields, or one of it.
+            inputs: what the program's `main` gets as keyword arguments.
+            callback: gets the interim results: job id and decoded interim result.
+            result_decoder: decodes the job's results; None for `ResultDecoder`.
+
+        Raises:
+            UsageError: if it is no program, `result_decoder` is no decoder, or this is closed.
+            OptionsError: if there is an unknown option, or one has a wrong value.
+            EncodeError: if the inputs cannot be written as tagged JSON.
+            ServiceError: if the directory cannot be used.
+        """
+        decoder = ResultDecoder if result_decoder is None else result_decoder
+        # Before the job is there: nobody would learn its id from a refusal.
+        choose_decoder(program_id, DecoderRegistry(), None, decoder)
+        chosen, given = RunOptions.of(options), dict(inputs or {})
+        return RuntimeJob(
+            self._backend(chosen.backend_name or DEFAULT_BACKEND),
+            self,
+            None,
+            self.submit(program_id, given, chosen),
+            program_id,
+            given,
+            user_callback=callback,
+            result_decoder=decoder,
+            image=chosen.image or "",
+            initial=JobQueued(),
+        )
+
+    def job(self, job_id: str) -> RuntimeJob:
+        """Find a job again.
+
+        Raises:
+            RuntimeJobNotFoundError: if there is no such job.
+            UsageError: if this is closed.
+            ServiceError: if the directory cannot be used.
+        """
+        document = as_promised(read_job, self.job_get(job_id))
+        return RuntimeJob(
+            self._backend(document.backend),
+            self,
+            None,
+            job_id,
+            document.program_id,
+            image=document.image,
+            document=document,
+        )
+
+    def _backend(self, name: str) -> RuntimeBackend:
+        workers = self._workers or usable_cores()
+        return RuntimeBackend(name, lambda: read_backend(describe_backend(name, workers)))
+
     # ---- what else a job tells -----------------------------------------------------------------
 
     def job_get(self, job_id: str) -> dict[str, Any]:
@@ -158,10 +241,9 @@ class LocalRunner(Closing):
             UsageError: if this is closed.
             ServiceError: if the directory cannot be used.
         """
-        document: dict[str, Any] = json.loads(
-            self._asked_of(job_id, lambda here, job: job_text(here.store, job))
-        )
-        return document
+        text, tags = self._asked_of(job_id, lambda here, job: (job_text(here.store, job), job.tags))
+        document: dict[str, Any] = json.loads(text)
+        return document | {"tags": tags}
 
     def job_logs(self, job_id: str) -> str:
         """Give what a job has printed; the end of it, if that is very long. Raises as `job_get`."""

@@ -29,7 +29,6 @@ def job_text(store: Store, job: Job) -> str:
         "ended": job.ended,
         "position": store.position(job),
         "image": job.image,
-        "tags": job.tags,
     }
     return f'{json.dumps(document)[:-1]}, "params": {store.params(job).decode()}}}'
 
