@@ -243,7 +243,7 @@ class LocalRunner(Closing):
         """
         text, tags = self._asked_of(job_id, lambda here, job: (job_text(here.store, job), job.tags))
         document: dict[str, Any] = json.loads(text)
-        return document | {"tags": tags}
+        return document | {"tags": list(tags)}
 
     def job_logs(self, job_id: str) -> str:
         """Give what a job has printed; the end of it, if that is very long. Raises as `job_get`."""
