@@ -69,7 +69,7 @@ def job_that_is(here: Machinery, status: JobStatus, text: str | None = None) -> 
 @pytest.mark.parametrize(
     ("status", "text", "event"),
     [
-        (JobStatus.QUEUED, None, JobQueued(4)),
+        (JobStatus.QUEUED, None, JobQueued(4, 1)),
         (JobStatus.RUNNING, None, JobStarted(4)),
         (JobStatus.COMPLETED, "5", JobSucceeded(4)),
         (JobStatus.FAILED, "why", JobFailed(4)),

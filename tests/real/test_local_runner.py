@@ -192,7 +192,7 @@ def test_running_and_queued_jobs_are_cancelled(runner: LocalRunner) -> None:
         running, pid = sleeping(alone)
         waiting = run(alone, PUBLISHES)
         assert alone.perform(running, FetchStatus(1)) == JobStarted(1)
-        assert alone.perform(waiting, FetchStatus(2)) == JobQueued(2)
+        assert alone.perform(waiting, FetchStatus(2)) == JobQueued(2, 1)
         assert alone.job_get(waiting)["position"] == 1
         for job_id in (waiting, running):
             assert alone.perform(job_id, SendCancel(3)) == CancelAccepted(3)

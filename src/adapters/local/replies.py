@@ -38,7 +38,7 @@ def status_event(here: Machinery, job: Job, request: int | None = None) -> Lifec
     """Say how far a job is."""
     match job.status:
         case JobStatus.QUEUED:
-            return JobQueued(request)
+            return JobQueued(request, here.store.position(job))
         case JobStatus.RUNNING:
             return JobStarted(request)
         case JobStatus.COMPLETED:
