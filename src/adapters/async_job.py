@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, Self, TypeVar, assert_never, overload
+from typing import Any, Generic, Self, TypeVar, assert_never, cast, overload
 
 from adapters.drivers.async_driver import AsyncJobDriver
 from adapters.drivers.async_subscriber import AsyncCallbackSubscriber, AsyncInterimResults
@@ -17,7 +17,7 @@ from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
 from adapters.transport import Transport
-from adapters.value_type import Value
+from adapters.value_type import Made, Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
 from runtime_core.errors import JobTimeoutError, RuntimeJobFailureError, ServiceError
@@ -136,13 +136,13 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         ws_client: StreamClient | None = None,
         *,
         user_callback: AsyncInterimCallback | None = None,
-        result_decoder: Decoder[Value] | None = None,
+        result_decoder: Decoder[Made] | None = None,
         decoders: DecoderRegistry | None = None,
         backend: Any = None,
         on_unknown_status: JobState | None = None,
         observer: Observer | None = None,
         reactor: AsyncioReactor | None = None,
-    ) -> Self:
+    ) -> AsyncRuntimeJob[Made]:
         """Take a job up again; see `RuntimeJob.from_handle`, also for what is raised."""
         given = JobArguments.of(
             handle,
@@ -154,7 +154,8 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
             on_unknown_status=on_unknown_status,
             observer=observer,
         )
-        return cls(**given.keywords, user_callback=user_callback, reactor=reactor)
+        made = cls(**given.keywords, user_callback=user_callback, reactor=reactor)
+        return cast("AsyncRuntimeJob[Made]", made)
 
     @property
     def _runner(self) -> JobRunner:

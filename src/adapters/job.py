@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, Self, TypeVar, assert_never, overload
+from typing import Any, Generic, TypeVar, assert_never, cast, overload
 
 from adapters.closing import Closing
 from adapters.drivers.inbox import Gap, Inbox
@@ -18,7 +18,7 @@ from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
 from adapters.transport import Transport
-from adapters.value_type import Value
+from adapters.value_type import Made, Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
 from runtime_core.errors import JobTimeoutError, RuntimeJobFailureError, ServiceError
@@ -138,13 +138,13 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         ws_client: StreamClient | None = None,
         *,
         user_callback: InterimCallback | None = None,
-        result_decoder: Decoder[Value] | None = None,
+        result_decoder: Decoder[Made] | None = None,
         decoders: DecoderRegistry | None = None,
         backend: Any = None,
         on_unknown_status: JobState | None = None,
         observer: Observer | None = None,
         reactor: ThreadReactor | None = None,
-    ) -> Self:
+    ) -> RuntimeJob[Made]:
         """Take a job up again, which perhaps another process has begun to follow.
 
         Its streams go on at the handle's cursor, all of them: nothing is missing from there on,
@@ -181,7 +181,8 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
             on_unknown_status=on_unknown_status,
             observer=observer,
         )
-        return cls(**given.keywords, user_callback=user_callback, reactor=reactor)
+        made = cls(**given.keywords, user_callback=user_callback, reactor=reactor)
+        return cast("RuntimeJob[Made]", made)
 
     @property
     def _runner(self) -> JobRunner:

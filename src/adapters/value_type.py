@@ -1,5 +1,6 @@
-"""The type variable of those who hand out decoded values: jobs, and iterators of interim results.
+"""The type variables of those who hand out decoded values: jobs, and iterators of interim results.
 
+`Value` is the class's own; `Made` is for its class methods, of which type checkers differ.
 Where nobody says what a decoder makes, it is Any: ``RuntimeJob`` without brackets stays good.
 """
 
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     Value = TypeVar("Value", default=Any)
+    Made = TypeVar("Made", default=Any)
 else:
     from typing import TypeVar
 
     Value = TypeVar("Value")
+    Made = TypeVar("Made")

@@ -39,6 +39,7 @@ from adapters.http.client import RuntimeClient
 from adapters.http.transport import ClientTransport
 from adapters.job import RuntimeJob
 from adapters.job_base import JobArguments
+from adapters.local.local_runner import LocalRunner
 from adapters.service import RuntimeService
 from adapters.services.dialect import CURRENT, Dialect
 from runtime_core.decoders import DecoderRegistry, ResultDecoder
@@ -440,6 +441,8 @@ def test_what_clients_and_transports_are_called() -> None:
     assert (service_name(FakeClient(reactor)), dialect_name(FakeClient(reactor))) == ("", "legacy")
     assert (service_name(OwnTransport()), dialect_name(OwnTransport())) == ("", "")
     assert service_name(NamedTransport()) == "the cluster"
+    assert (service_name(LocalRunner()), dialect_name(LocalRunner())) == ("", "")
+    assert service_name(LocalRunner(data="/here/../data")) == "local:/here/../data"
     with RuntimeClient("https://H.example:443/", "token") as client:
         assert (service_name(client), dialect_name(client)) == ("https://h.example", "legacy")
         transport = ClientTransport(client, dialect=acme)

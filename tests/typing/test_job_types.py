@@ -23,7 +23,7 @@ from adapters import (
     as_completed,
     wait,
 )
-from runtime_core import CancelOutcome, JobState, StructuredDecoder
+from runtime_core import CancelOutcome, JobHandle, JobState, StructuredDecoder
 
 
 @attrs.frozen
@@ -99,6 +99,19 @@ def test_without_a_typed_decoder_the_result_is_any() -> None:
         assert_type(result, Any)
         assert result == {"values": [-1.5]}
         assert_type(job.result(decoder=ENERGIES), Energies)
+
+
+def test_a_job_that_is_taken_up_has_the_type_of_its_decoder() -> None:
+    with energies_job() as job:
+        handle = job.handle()
+    assert_type(handle, JobHandle)
+    handle = JobHandle.from_json(handle.to_json())
+    assert_type(handle, JobHandle)
+    with RuntimeJob.from_handle(handle, Client(), result_decoder=ENERGIES) as again:
+        assert_type(again, RuntimeJob[Energies])
+        assert again.result() == Energies([-1.5])
+    with RuntimeJob.from_handle(plain_job().handle(), Client()) as plain:
+        assert_type(plain.result(), Any)
 
 
 def test_jobs_keep_their_types_through_waiting() -> None:

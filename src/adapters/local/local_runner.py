@@ -112,6 +112,11 @@ class LocalRunner(Closing):
         return TRAITS
 
     @property
+    def service_name(self) -> str:
+        """What handles of its jobs name: the data directory; empty if that goes with it."""
+        return "" if self._data is None else f"local:{self._data}"
+
+    @property
     def service(self) -> object:
         """This object: see `ServiceTransport`."""
         return self
