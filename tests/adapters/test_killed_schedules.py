@@ -77,6 +77,7 @@ def test_a_killed_process_is_followed_by_another(seed: int) -> None:
     outcome(again)
     again.network.advance(900.0)
     account(upto(handle.cursor, world.heard), handle.cursor, again)
+    assert again.job.handle().cursor == handle.cursor + len(again.texts)
     assert again.traces == []
 
 
