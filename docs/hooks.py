@@ -3,8 +3,8 @@
 `<!-- table: watch -->` becomes a table of the machine, `<!-- diagram: watch -->` the same as a
 diagram, `<!-- meanings: watch.WatchSignal -->` what the members of an enum mean.
 `<!-- reference: MODULES -->` becomes the entries of the public names that come from these modules,
-and `<!-- reference: the rest of runtime_core -->` those that no other page has, so that none is
-missing.
+`<!-- reference: the rest of runtime_core -->` those that no other page has, so that none is missing,
+and `<!-- reference: all of runtime_core.testing -->` all names of a package.
 """
 
 from __future__ import annotations
@@ -47,14 +47,17 @@ def elsewhere() -> set[str]:
         module
         for marks in found
         for kind, what in marks
-        if kind == "reference" and not what.startswith("the rest")
+        if kind == "reference" and not what.startswith(("the rest of ", "all of "))
         for module in what.split()
     }
 
 
 def reference(what: str) -> str:
     """The entries of the public names of some modules, for mkdocstrings."""
-    if what.startswith("the rest of "):
+    if what.startswith("all of "):
+        package = what.removeprefix("all of ")
+        names = list(importlib.import_module(package).__all__)
+    elif what.startswith("the rest of "):
         package = what.removeprefix("the rest of ")
         found = public_names(package)
         named = elsewhere()

@@ -16,6 +16,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from enum import Enum
 from itertools import product
@@ -35,7 +36,7 @@ from runtime_core.errors import RuntimeCoreError
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 
 def module(name: str) -> ModuleType:
@@ -68,7 +69,8 @@ def blocks(page: str) -> list[Block]:
     found: list[Block] = []
     end = 0
     for match in FENCE.finditer(page):
-        language, attributes, text = match.groups()
+        _, language, attributes, text = match.groups()
+        text = textwrap.dedent(text)
         if language == "text" and found and not page[end : match.start()].strip():
             found[-1] = attrs.evolve(found[-1], printed=text)
         else:
