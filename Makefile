@@ -24,8 +24,8 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults interop conformance docs \
-	mutants test-all format clean
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults interop conformance \
+	docs mutants test-all format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
