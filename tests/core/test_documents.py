@@ -186,17 +186,17 @@ def test_another_type_is_an_error_that_says_where(
 @pytest.mark.parametrize(
     ("read", "words"),
     [
-        (read_job, "The job does not fit JobDocument: "),
-        (read_job_page, "The list of jobs does not fit JobPage: "),
-        (read_program, "The program does not fit ProgramDocument: "),
-        (read_program_page, "The list of programs does not fit ProgramPage: "),
-        (read_backend, "The backend does not fit BackendDocument: "),
+        (read_job, "The job does not fit JobDocument: expected JobDocument"),
+        (read_job_page, "The list of jobs does not fit JobPage: expected JobPage"),
+        (read_program, "The program does not fit ProgramDocument: expected ProgramDocument"),
+        (read_program_page, "The list of programs does not fit ProgramPage: expected ProgramPage"),
+        (read_backend, "The backend does not fit BackendDocument: expected BackendDocument"),
     ],
 )
 def test_an_error_says_what_was_read(read: Callable[[object], object], words: str) -> None:
     with pytest.raises(DecodeError) as caught:
         read(5)
-    assert caught.value.message.startswith(words)
+    assert caught.value.message == f"{words}, got 5 (int)"
 
 
 def test_a_status_wins_over_that_of_the_state() -> None:

@@ -197,6 +197,23 @@ def test_a_tags_value_takes_no_more_than_what_was_counted(
     assert taken(lambda: decode_tagged(text)) <= spent(text)
 
 
+@pytest.mark.parametrize(
+    ("tag", "inner", "size"),
+    [
+        ("set", f"[{','.join(['0'] * 1000)}]", 400 + 64 + 8 * 1000),
+        ("set", ",".join(map(str, range(1000))), 400 * 1000),
+        ("dict", ",".join(f'["{i}",1]' for i in range(1000)), 100 * 1000),
+        ("set", '{"__type__":"set","__value__":[1,2,3]}', 400 + 400 * 3),
+    ],
+)
+def test_every_item_of_a_tag_is_counted(tag: str, inner: str, size: int) -> None:
+    def text(name: str) -> str:
+        return f'{{"__type__":"{name}","__value__":[{inner}]}}'
+
+    unknown = tag[::-1]  # costs what its text costs
+    assert spent(text(tag)) - spent(text(unknown)) == size
+
+
 def test_integers_as_keys_take_no_more_than_what_was_counted() -> None:
     inner = ",".join(f'"{i}":1' for i in range(2000))
     text = (

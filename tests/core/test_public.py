@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, get_args
 
 import pytest
@@ -47,6 +48,26 @@ def test_the_public_classes_are_documented() -> None:
         if isinstance(getattr(runtime_core, name), type) and not getattr(runtime_core, name).__doc__
     ]
     assert undocumented == []
+
+
+def test_the_value_of_a_public_member_is_its_name_in_words() -> None:
+    """They are shown to users, and some are words that a client is given."""
+    for name in runtime_core.__all__:
+        kind = getattr(runtime_core, name)
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            for member in kind:
+                assert member.value.replace(" of ", " ") == member.name.lower().replace("_", " ")
+            assert len({*kind}) == len(kind)  # they can be hashed
+
+
+def test_a_service_of_which_nothing_is_said_does_the_least() -> None:
+    assert runtime_core.ServiceTraits() == runtime_core.ServiceTraits(
+        pushes=False,
+        resume=runtime_core.Resume.LIVE,
+        streams_result=False,
+        requeues=False,
+        on_unknown_status=None,
+    )
 
 
 def test_the_docstrings_example_runs() -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import sys
+import tracemalloc
 import zipfile
 from typing import Any
 
@@ -168,6 +169,17 @@ def test_what_a_file_of_arrays_inflates_to_is_limited() -> None:
     error = refusal(text, DecodeLimits(max_inflated_bytes=1 << 20))
     assert error.limit == "max_inflated_bytes"
     assert refusal(text, DecodeLimits(max_memory_bytes=1 << 20)).limit == "max_memory_bytes"
+
+
+@pytest.mark.usefixtures("scipy_sparse")
+def test_a_file_of_arrays_is_stopped_while_it_inflates() -> None:
+    text = csr(data=np.zeros(2_000_000))
+    tracemalloc.start()
+    try:
+        refusal(text, DecodeLimits(max_inflated_bytes=1 << 20))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.usefixtures("scipy_sparse")

@@ -22,6 +22,7 @@ from runtime_core.errors import DecodeError, UsageError
 from runtime_core.json_limits import DecodeLimits
 from runtime_core.structured import StructuredDecoder, structure
 from runtime_core.tagged_json import encode_tagged
+from runtime_core.value_path import shown
 
 T = TypeVar("T")
 Shots = NewType("Shots", int)
@@ -392,8 +393,9 @@ def test_the_decoder_has_limits() -> None:
 
 @pytest.mark.parametrize("cls", [int, dict, "Tree", None, Tree("a"), list[Tree], 5])
 def test_the_decoder_needs_an_attrs_class(cls: Any) -> None:
-    with pytest.raises(UsageError, match="needs an attrs class"):
+    with pytest.raises(UsageError, match="StructuredDecoder needs an attrs class") as caught:
         StructuredDecoder(cls)
+    assert str(caught.value).endswith(f", not {shown(cls)}")
 
 
 def test_cattrs_and_numpy_are_imported_at_first_use_only() -> None:

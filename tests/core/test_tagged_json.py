@@ -578,8 +578,35 @@ def test_a_value_that_nests_too_deeply_cannot_be_written() -> None:
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "1", None])
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(DecodeLimits)])
 def test_a_limit_is_a_positive_int(name: str, wrong: Any) -> None:
-    with pytest.raises(UsageError, match=f"{name} must be an int of at least 1"):
+    with pytest.raises(UsageError, match=f"^{name} must be an int of at least 1") as caught:
         DecodeLimits(**{name: wrong})
+    assert str(caught.value).endswith(f", not {wrong!r}")
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "words"),
+    [
+        ('"abc"', {"max_text_bytes": 4}, "The text is longer than 4 bytes"),
+        ("[1,2]", {"max_nodes": 2}, "The text holds more than 2 values and keys"),
+        ("[[1]]", {"max_depth": 1}, "The text nests lists or dicts more than 1 deep"),
+        (
+            "[1]",
+            {"max_memory_bytes": 1},
+            "The values of the text may take more than 1 bytes of memory",
+        ),
+        (
+            encode_tagged(np.zeros(1024)),
+            {"max_inflated_bytes": 1000},
+            "The compressed values of the text decompress to more than 1,000 bytes",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_beyond_which_limit(
+    text: str, limits: dict[str, int], words: str
+) -> None:
+    (limit,) = limits
+    error = refusal(text, DecodeLimits(**limits))
+    assert (error.message, error.limit) == (f"{words} ({limit})", limit)
 
 
 def test_the_size_of_a_text_is_counted_in_bytes() -> None:
@@ -718,7 +745,7 @@ def test_python_may_run_out_of_stack_first() -> None:
     text = "[" * 100_000 + "]" * 100_000
     error = refusal(text, DecodeLimits(max_depth=200_000))
     assert error.limit == "max_depth"
-    assert "deeper than Python's stack allows" in error.message
+    assert error.message == "The text nests lists or dicts deeper than Python's stack allows"
 
 
 def test_a_million_digits_are_refused() -> None:
@@ -792,6 +819,8 @@ def test_a_step_of_a_path(key: object, text: str) -> None:
 
 def test_everything_is_shortened() -> None:
     assert len(step("x" * 1000)) < 80
+    assert step("x" * 60) == "." + "x" * 60
+    assert step("x" * 61).startswith("['xxx")
     assert len(shown({str(i) * 100: [[["x" * 100]]] for i in range(1000)})) < 1000
 
 
@@ -799,6 +828,8 @@ def test_an_array_is_shown_by_its_shape() -> None:
     rows = np.empty(1, dtype=object)
     rows[0] = list(range(100_000))
     assert shown(rows) == "<ndarray of object and shape (1,)>"
+    wide = np.zeros(2, dtype=[(f"field{i}", "i4") for i in range(20)])
+    assert shown(wide) == f"<ndarray of {str(wide.dtype)[:60]} and shape (2,)>"
 
 
 def test_a_path_is_found_in_order() -> None:

@@ -26,6 +26,7 @@ from runtime_core import (
     decode_tagged,
     encode_tagged,
 )
+from runtime_core.settings import refuse_collisions
 
 WHERE = {"__module__": "optimizers", "__class__": "Spsa"}
 
@@ -67,14 +68,20 @@ def test_settings_show_little_of_a_lot() -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        ({"__module__": 1, "__class__": "x", "__value__": {}}, "are not texts"),
-        ({"__module__": "m", "__class__": None, "__value__": {}}, "are not texts"),
-        ({"__module__": "m", "__class__": "x", "__value__": [1]}, "it is not a dict"),
+        (
+            {"__module__": 1, "__class__": "x", "__value__": {}},
+            "its module and its class are not texts, in {}",
+        ),
+        (
+            {"__module__": "m", "__class__": None, "__value__": {}},
+            "its module and its class are not texts, in {}",
+        ),
+        ({"__module__": "m", "__class__": "x", "__value__": [1]}, "it is not a dict, in [1]"),
     ],
 )
 def test_malformed_settings_are_an_error(found: dict[str, object], words: str) -> None:
     error = refusal(json.dumps({"a": {"__type__": "settings", **found}}))
-    assert f"The settings tag is malformed: {words}" in error.message or words in error.message
+    assert error.message == f"The settings tag is malformed: {words}"
     assert error.path == "$.a"
 
 
@@ -97,6 +104,19 @@ def test_a_marked_dict_gets_its_integers_back() -> None:
 def test_only_what_is_written_for_an_integer_becomes_one(key: str) -> None:
     text = settings_text({key: 1, "__int_keys__": True})
     assert decode_tagged(text).values == {key: 1}
+
+
+def test_an_integer_as_key_has_as_many_digits_as_python_reads_anywhere() -> None:
+    long = {"1" * 4000: 1, "1" * 4001: 2}
+    found = decode_tagged(settings_text({**long, "__int_keys__": True})).values
+    assert found == {int("1" * 4000): 1, "1" * 4001: 2}
+
+
+def test_a_hundred_items_may_have_the_hash_of_another() -> None:
+    numbers = [i * (2**61 - 1) for i in range(102)]  # the hash of each is 0
+    refuse_collisions(numbers[:101])
+    with pytest.raises(ValueError, match=r"^101 items are of the same hash as another$"):
+        refuse_collisions(numbers)
 
 
 @given(st.dictionaries(st.integers(-(10**30), 10**30) | st.just("name"), st.integers()))
@@ -302,8 +322,9 @@ def test_an_added_tag_inside_a_set() -> None:
 
 @pytest.mark.parametrize("name", ["", "set", "settings", "dict", None, 5])
 def test_a_tag_needs_a_name_of_its_own(name: Any) -> None:
-    with pytest.raises(UsageError, match="A tag's name must be a text, and none of ours"):
+    with pytest.raises(UsageError, match="A tag's name must be a text, and none of ours") as caught:
         Tag(name, (), str, str)
+    assert str(caught.value).endswith(f", not {name!r}")
 
 
 @pytest.mark.parametrize(
@@ -311,8 +332,8 @@ def test_a_tag_needs_a_name_of_its_own(name: Any) -> None:
     [
         (PLAIN, {}, "Circuit was refused: KeyError('gates')"),
         (PLAIN, 5, "Circuit was refused: TypeError"),
-        (ZLIB, 5, "it is not a text"),
-        (BASE64, 5, "it is not a text"),
+        (ZLIB, 5, "malformed: it is not a text, in 5"),
+        (BASE64, 5, "malformed: it is not a text, in 5"),
         (BASE64, "?", "malformed"),
         (BASE64, "//8=", "Circuit was refused: UnicodeDecodeError"),
         (ZLIB, "eA==", "its zlib data is cut off"),
