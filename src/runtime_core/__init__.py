@@ -15,6 +15,8 @@ Carry out what comes back, in order, and tell the machine what came of it:
 The machine does no I/O and knows no clock. Results are text; `decode_result` makes values of them.
 """
 
+from typing import TYPE_CHECKING
+
 from runtime_core.cancel import CancelOutcome
 from runtime_core.commands import (
     CloseStream,
@@ -64,6 +66,7 @@ from runtime_core.errors import (
     InputsError,
     JobError,
     JobTimeoutError,
+    JournalError,
     NotAuthorizedError,
     OptionsError,
     RuntimeCoreError,
@@ -127,6 +130,10 @@ from runtime_core.tagged_json_encoder import encode_tagged
 from runtime_core.tags import AnyTag, Packing, SettingsTag, Tag
 from runtime_core.traits import Resume, ServiceTraits
 
+if TYPE_CHECKING:
+    from runtime_core.journal import Journal
+    from runtime_core.journal_replay import Difference, Replay, ReplayedJob, ReplayedStep, replay
+
 __all__ = [
     "LIFECYCLE",
     "TRANSITIONS",
@@ -146,6 +153,7 @@ __all__ = [
     "Deliver",
     "DeliverGap",
     "DeliveryCommand",
+    "Difference",
     "EncodeError",
     "EndSubscription",
     "EndWait",
@@ -169,6 +177,8 @@ __all__ = [
     "JobState",
     "JobSucceeded",
     "JobTimeoutError",
+    "Journal",
+    "JournalError",
     "LifecycleEvent",
     "Need",
     "NotAuthorizedError",
@@ -182,7 +192,10 @@ __all__ = [
     "ProgramPage",
     "ProgramReference",
     "ReleaseRequested",
+    "Replay",
     "ReplayRequested",
+    "ReplayedJob",
+    "ReplayedStep",
     "ReplyEvent",
     "Report",
     "RequestCommand",
@@ -237,6 +250,20 @@ __all__ = [
     "read_job_page",
     "read_program",
     "read_program_page",
+    "replay",
     "retry_delay",
     "structure",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Most programs never write a journal, and should not pay for the import of what does it.
+    if name in ("Difference", "Replay", "ReplayedJob", "ReplayedStep", "replay"):
+        from runtime_core import journal_replay
+
+        return getattr(journal_replay, name)
+    if name == "Journal":
+        from runtime_core.journal import Journal
+
+        return Journal
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

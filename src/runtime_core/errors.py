@@ -5,6 +5,7 @@
     │   ├── RuntimeInvalidStateError    not legal in the job's present state
     │   ├── OptionsError                how a job is to be run: not as it must be
     │   ├── InputsError                 inputs that do not fit the program's parameters
+    │   ├── JournalError                a journal that cannot be read
     │   └── EncodeError                 a value that cannot be written as tagged JSON
     ├── ServiceError                    the service or the network misbehaved
     │   ├── TransportError              a request or a stream failed
@@ -82,6 +83,19 @@ class InputsError(UsageError):
 
     def __str__(self) -> str:
         return f"The inputs do not fit the program's parameters: {'; '.join(self.problems)}."
+
+
+@attrs.define(eq=False, slots=False)
+class JournalError(UsageError):
+    """What was given as a journal cannot be read."""
+
+    why: str
+    """What is wrong with it."""
+    line: int
+    """The line, from 1 on."""
+
+    def __str__(self) -> str:
+        return f"The journal cannot be read at line {self.line}: {self.why}."
 
 
 @attrs.define(eq=False, slots=False)
