@@ -30,6 +30,7 @@ from runtime_core.events import (
     StreamFailed,
     StreamOpened,
     SubscriptionRequested,
+    TimerName,
     UnknownStatusReported,
     WaitStarted,
 )
@@ -295,7 +296,7 @@ VALUES: dict[str, list[Any]] = {
     "int | str | None": [None, 17, "E17"],
     "Exception": [TransportError("no", 503, retryable=True, retry_after=2.0)],
     "tuple[str, ...]": [(), ("a", "b")],
-    "TimerName": list(journal_lines.TimerName),
+    "TimerName": list(TimerName),
     "Need": list(Need),
 }
 
