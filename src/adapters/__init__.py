@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
     from adapters.async_service import AsyncRuntimeService
     from adapters.drivers.async_subscriber import AsyncInterimResults
+    from adapters.journal_file import JournalFile
     from adapters.local.local_runner import LocalRunner
     from adapters.local.process import LocalServiceProcess
     from adapters.local.service import LocalRuntimeService
@@ -76,6 +77,7 @@ __all__ = [
     "InterimResults",
     "JobCalls",
     "JobListing",
+    "JournalFile",
     "ListReader",
     "ListedPage",
     "LocalRunner",
@@ -111,12 +113,13 @@ __all__ = [
 ]
 
 
-# Who uses neither asyncio nor the service of this machine does not pay for them.
+# Who uses neither asyncio, nor a journal, nor the service of this machine does not pay for them.
 _AT_FIRST_USE = {
     "AsyncInterimCallback": "adapters.async_job",
     "AsyncInterimResults": "adapters.drivers.async_subscriber",
     "AsyncRuntimeJob": "adapters.async_job",
     "AsyncRuntimeService": "adapters.async_service",
+    "JournalFile": "adapters.journal_file",
     "LocalRunner": "adapters.local.local_runner",
     "LocalRuntimeService": "adapters.local.service",
     "LocalServiceProcess": "adapters.local.process",

@@ -126,6 +126,8 @@ class Writing:
             written["retryable"] = error.retryable
             written["status_code"] = error.status_code
             written["retry_after"] = _number(error.retry_after)
+            if error.reason_code is not None:
+                written["reason_code"] = _code(self, error.reason_code)
         return written
 
     def _fields(self, value: object, plan: _Plan) -> dict[str, Json]:
@@ -303,6 +305,7 @@ def _read_error(value: Json) -> Exception:
         _or_none(_whole)(given.get("status_code")),
         _exactly(bool)(given["retryable"]),
         _or_none(as_number)(given.get("retry_after")),
+        _or_none(_read_code)(given.get("reason_code")),
     )
     known = _TRANSPORT_ERRORS.get(kind)
     if known is None:

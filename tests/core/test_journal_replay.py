@@ -138,7 +138,7 @@ def test_steps_can_be_shown_to_an_observer() -> None:
 def test_errors_are_of_classes_that_are_here() -> None:
     errors = [
         NotAuthorizedError("no", 401),
-        TheirTransportError("busy", 503, retryable=True, retry_after=3.0),
+        TheirTransportError("busy", 503, retryable=True, retry_after=3.0, reason_code="E7"),
         ValueError("no value"),
     ]
     recorder, again = Recorder(), Recorder()
@@ -155,6 +155,7 @@ def test_errors_are_of_classes_that_are_here() -> None:
         *("TheirTransportError", "busy", True),
         3.0,
     )
+    assert busy.reason_code == "E7"
     assert (value.kind, str(value)) == ("ValueError", "no value")
     for each in found.steps:
         twin.receive(each.step.event)
