@@ -1,0 +1,68 @@
+"""The transports of this project hold to the rules that others are held to."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from own_service import OwnService, own_service
+
+from adapters import ClientTransport, RuntimeClient, RuntimeWebsocketClient, Transport
+from adapters.testing import TransportConformance
+
+PROGRAM = Path(__file__).parent / "conformance_program.py"
+SERVICE: list[tuple[OwnService, str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def service() -> Iterator[None]:
+    with own_service(workers=2) as own:
+        SERVICE.append((own, own.upload_program(PROGRAM)))
+        yield
+        SERVICE.clear()
+
+
+def unused_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class TestHttpAndWebsocket(TransportConformance):
+    def make_transport(self) -> Transport:
+        own, _ = SERVICE[0]
+        self.client = RuntimeClient(own.url, own.token, max_answer_bytes=100_000)
+        streams = RuntimeWebsocketClient.of(self.client, resume="offset")
+        return ClientTransport(self.client, streams, streams.traits)
+
+    def teardown_method(self) -> None:
+        super().teardown_method()
+        self.client.close()
+
+    def start(self, **inputs: object) -> str:
+        own, program = SERVICE[0]
+        return own.run(program, inputs=inputs).job_id()
+
+    def job_that_succeeds(self) -> tuple[str, str]:
+        return self.start(result=[40, 2]), "[40,2]"
+
+    def job_that_fails(self) -> tuple[str, str]:
+        return self.start(reason="no luck today"), "no luck today"
+
+    def job_that_hangs(self) -> str:
+        return self.start(seconds=600)
+
+    def job_that_publishes(self) -> tuple[str, Sequence[str], str]:
+        published = [1, "two", {"three": 3}, None, 5.5]
+        texts = ["1", '"two"', '{"three":3}', "null", "5.5"]
+        return self.start(publish=published, result="end"), texts, '"end"'
+
+    def job_with_large_result(self) -> str:
+        return self.start(size=200_000)
+
+    def unreachable_transport(self) -> Transport:
+        client = RuntimeClient(f"http://127.0.0.1:{unused_port()}", "token")
+        return ClientTransport(client, None)
