@@ -169,7 +169,7 @@ class RequestRules(Subject):
         with ThreadPoolExecutor(8) as pool:
             replies = pool.map(lambda command: self.transport.perform(job_id, command), commands)
         for command, reply in zip(commands, replies, strict=True):
-            fits = isinstance(reply, REPLIES[type(command)])
+            fits = isinstance(reply, REPLIES[type(command)]) and reply.request == command.request
             require(fits, f"{command!r} was answered by {reply!r}")
 
     def test_closing_it_leaves_no_thread(self) -> None:
