@@ -21,11 +21,12 @@ from typing import Any, TypeVar, TypeVarTuple, cast
 import attrs
 import pytest
 from blocking_face import BlockingFace, blocking_job, job_maker
-from fakes import FakeChannel, FakeReactor, Listener, Task, World
+from fakes import FakeReactor, Listener, Task, World
 
 from adapters.async_job import AsyncRuntimeJob
 from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.budgets import Budgets
+from adapters.drivers.channel import Channel
 from adapters.drivers.status_budget import StatusBudget
 from adapters.job import RuntimeJob
 from adapters.transport import AnyStream
@@ -167,7 +168,7 @@ class FakeAsyncioReactor(AsyncioReactor):
     def budget_of(self, service: object) -> StatusBudget:
         return self._budgets.of(service)
 
-    def open_channel(self, connection: int, stream: AnyStream, listener: Listener) -> FakeChannel:
+    def open_channel(self, connection: int, stream: AnyStream, listener: Listener) -> Channel:
         return self._world.open_channel(connection, stream, listener)
 
 
@@ -208,10 +209,10 @@ class SideStep:
 
     def _after(self, go_on: Callable[[], None]) -> Coroutine[Any, Any, Any] | None:
         """Let the function go on to where it waits, and give what for; None if it is through."""
-        before, self._world._held = self._world._held, self._held
+        before, self._world.clock.held = self._world.clock.held, self._held
         go_on()
         coroutine = self._asked.get()
-        self._held, self._world._held = self._world._held, before
+        self._held, self._world.clock.held = self._world.clock.held, before
         return coroutine
 
     async def _sleep(self, seconds: float) -> None:

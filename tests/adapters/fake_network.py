@@ -14,13 +14,14 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any, TypeAlias, cast
 
 import pytest
-from fakes import FakeReactor, FakeTimer, Task
+from fakes import FakeReactor, Task
 
 from adapters.drivers import channel, connector
 from adapters.drivers.channel import Channel
 from adapters.drivers.loop import Ready
 from adapters.drivers.open_stream import open_stream
 from adapters.drivers.workers import WorkerPool
+from adapters.testing.fake_reactor import ReactorTimer
 from adapters.transport import AnyStream, HasFileno
 from runtime_core.events import StreamEvent
 
@@ -171,7 +172,7 @@ class NetworkLoop:
     def call_soon(self, task: Task) -> None:
         self._reactor.call_soon(task)
 
-    def call_later(self, delay: float, task: Task) -> FakeTimer:
+    def call_later(self, delay: float, task: Task) -> ReactorTimer:
         return self._reactor.call_later(delay, task)
 
     def watch(self, sock: HasFileno, mask: int, ready: Ready) -> None:

@@ -1,29 +1,21 @@
-"""A world without sockets, threads and real time: one thread, a clock of its own, scripts.
+"""Scripts for the world of `adapters.testing.FakeReactor`: of connections, and of a client.
 
-`FakeReactor.wait` is where everything happens: it runs what is to be run, and moves the clock only
-when nothing is. What blocks in the real world (a request, a callback) says with `hold` how long it
-takes: it runs at once, and what comes of it, or after it, comes that much later. Callbacks run on
-one thread.
+What blocks in the real world (a request, a callback) says with `hold` how long it takes.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
 import attrs
-import pytest
 from blocking_face import make_job
 
-from adapters.drivers.budgets import Budgets
-from adapters.drivers.reactor import Forkable
-from adapters.drivers.status_budget import StatusBudget
+import adapters.testing
+from adapters.drivers.channel import Channel
 from adapters.job import RuntimeJob
 from adapters.transport import AnyStream, StreamEndpoint
 from runtime_core.commands import OpenStream
@@ -43,35 +35,6 @@ Listener: TypeAlias = Callable[[Sequence[StreamEvent]], None]
 
 NEVER = math.inf
 """How long something takes that does not end."""
-BUSY = 20_000
-"""So many tasks at one time mean that they make each other without end."""
-
-
-@attrs.define(eq=False)
-class FakeTimer:
-    """A timer that can be disarmed."""
-
-    at: float
-    task: Task
-    armed: bool = True
-
-    def cancel(self) -> None:
-        self.armed = False
-
-    def fire(self) -> None:
-        if self.armed:
-            self.armed = False
-            self.task()
-
-
-class Armed(Protocol):
-    """A timer, of ours or of asyncio."""
-
-    @property
-    def at(self) -> float: ...
-
-    @property
-    def armed(self) -> bool: ...
 
 
 class EventLoop(Protocol):
@@ -85,104 +48,34 @@ class EventLoop(Protocol):
     def call_soon_threadsafe(self, callback: Task) -> object: ...
 
 
-class FakeReactor:
-    """A `Reactor` for one thread; `now()` starts at 1000 s, so that nobody takes it for a delay."""
+class Interrupted(BaseException):
+    """Something like a KeyboardInterrupt, in a worker."""
+
+
+class FakeReactor(adapters.testing.FakeReactor):
+    """One whose connections are scripts, and whose loop may be one of asyncio."""
+
+    ends_a_worker = (SystemExit, Interrupted)
 
     def __init__(self) -> None:
-        self._now = 1000.0
-        self._tasks: deque[Task] = deque()
-        self._requests: deque[Task] = deque()
-        self._callbacks: deque[Task] = deque()
-        self._others: deque[Task] = deque()
-        self._later: list[tuple[float, int, Callable[[], object]]] = []
-        self._count = itertools.count()
-        self._held: float | None = None
-        self._callbacks_free_at = 0.0
-        self._on_loop = False
-        self._steps = 0
-        self._interrupt: float | None = None
+        super().__init__()
         self.event_loop: EventLoop | None = None
         """asyncio's, which then runs what is for the loop; None without asyncio."""
-        self.timers: list[Armed] = []
-        """The timers that were armed by `call_later`, for `armed`."""
         self.channels: list[FakeChannel] = []
         """Every connection that was opened, the newest last."""
         self.connections: list[Script] = []
         """What the next connections do; one that has no script stays silent."""
-        self.children: list[Forkable] = []
-        self.abandoned: list[Task] = []
-        """The requests that nobody waits for any more."""
-        self._budgets = Budgets(self)
 
-    # ---- Reactor -------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        return self._now
-
-    def call_soon(self, task: Task) -> None:
-        if self._held is None:
-            self._put(task)
-        else:
-            self._at(self._now + self._held, lambda: self._put(task))
-
-    def _put(self, task: Task) -> None:
-        if self.event_loop is None:
-            self._tasks.append(task)
-        else:
-            self.event_loop.call_soon_threadsafe(task)
-
-    def call_later(self, delay: float, task: Task) -> FakeTimer:
-        assert self._on_loop, "call_later is for the loop only"
-        timer = FakeTimer(self._now + delay, task)
-        self._at(timer.at, lambda: self._tasks.append(timer.fire))
-        self.timers.append(timer)
-        return timer
-
-    def jittered(self, delay: float) -> float:
-        return delay
-
-    def run_request(self, task: Task) -> None:
-        self._requests.append(task)
-
-    def abandon_request(self, task: Task) -> None:
-        self.abandoned.append(task)
-
-    def budget_of(self, service: object) -> StatusBudget:
-        assert self._on_loop, "budget_of is for the loop only"
-        return self._budgets.of(service)
-
-    def run_callback(self, task: Task) -> None:
-        self._callbacks.append(task)
-
-    def open_channel(self, connection: int, stream: AnyStream, listener: Listener) -> FakeChannel:
+    def open_channel(self, connection: int, stream: AnyStream, listener: Listener) -> Channel:
+        if not isinstance(stream, StreamEndpoint):
+            return super().open_channel(connection, stream, listener)
         assert self._on_loop, "open_channel is for the loop only"
-        assert isinstance(stream, StreamEndpoint), "see NetworkReactor for the other kinds"
         assert not any(channel.is_live for channel in self.channels), "one connection at a time"
         channel = FakeChannel(self, connection, stream, listener)
         self.channels.append(channel)
         if self.connections:
             channel.play(self.connections.pop(0))
         return channel
-
-    def wait(self, signal: threading.Event, deadline: float | None) -> bool:
-        """Run the world until the signal is set or the deadline is reached, and not beyond it."""
-        assert not self._on_loop, "who waits on the loop waits for ever"
-        return self.run_until(signal.is_set, deadline)
-
-    def adopt(self, child: Forkable) -> None:
-        self.children.append(child)
-
-    # ---- for tests -----------------------------------------------------------------------------
-
-    @property
-    def elapsed(self) -> float:
-        """The time since the beginning."""
-        return self._now - 1000.0
-
-    @property
-    def armed(self) -> list[float]:
-        """In how many seconds the timers will fire that are armed."""
-        return sorted(t.at - self._now for t in self.timers if t.armed and t.at >= self._now)
 
     @property
     def channel(self) -> FakeChannel:
@@ -191,104 +84,21 @@ class FakeReactor:
 
     def hold(self, seconds: float) -> None:
         """Called by a request or a callback that is running: it takes that much longer."""
-        assert self._held is not None, "nothing is running that could take time"
-        self._held += seconds
+        assert self.clock.held is not None, "nothing is running that could take time"
+        self.clock.sleep(seconds)
 
-    def at(self, delay: float, task: Task) -> None:
-        """Run something as another thread would, some seconds from now."""
-        self._at(self._now + delay, lambda: self._others.append(task))
-
-    def interrupt(self, delay: float) -> None:
-        """Ctrl-C: raise KeyboardInterrupt out of who waits, some seconds from now."""
-        self._interrupt = self._now + delay
-
-    def run_until(self, is_over: Callable[[], bool], deadline: float | None = None) -> bool:
-        """Run the world until this holds (True) or the deadline is reached (False)."""
-        held, self._held = self._held, None  # what runs meanwhile is not what is held
-        try:
-            while not is_over():
-                # At the same moment the deadline is first: what comes with it comes too late.
-                if deadline is not None and self._now >= deadline:
-                    assert self._now == deadline, "somebody else slept past this deadline"
-                    return False
-                if not self._step(deadline):
-                    pytest.fail("a hang: somebody waits, and nothing will ever happen")
-        finally:
-            self._held = held
-        return True
-
-    def settle(self) -> None:
-        """Run everything that is to be done now; the clock stands."""
-        while self._run_one():
-            pass
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass, and everything happen that happens in it."""
-        until = self._now + seconds
-        while self._now < until:
-            assert self._step(until)
-        self.settle()
-
-    # ---- the world -----------------------------------------------------------------------------
-
-    def _at(self, time: float, task: Callable[[], object]) -> None:
-        if time < math.inf:
-            heapq.heappush(self._later, (time, next(self._count), task))
-
-    def _step(self, limit: float | None) -> bool:
-        """Do one thing, or else move the clock; False if there is nothing to come."""
-        if self._interrupt is not None and self._now >= self._interrupt:
-            self._interrupt = None
-            raise KeyboardInterrupt
-        if self._run_one():
-            return True
-        times = [self._later[0][0]] if self._later else []
-        times += [t for t in (limit, self._interrupt) if t is not None]
-        if not times:
-            return False
-        self._now = min(times)
-        self._steps = 0
-        return True
-
-    def _run_one(self) -> bool:
-        self._steps += 1
-        if self._steps > BUSY:
-            pytest.fail("a busy loop: there is always one more thing to do at this moment")
-        while self._later and self._later[0][0] <= self._now:
-            heapq.heappop(self._later)[2]()
-        if self._tasks or (self.event_loop is not None and self.event_loop.is_busy):
-            self._on_loop = True
-            try:
-                (self._tasks.popleft() if self.event_loop is None else self.event_loop.turn)()
-            finally:
-                self._on_loop = False
-        elif self._requests:
-            self._run_worker(self._requests.popleft())
-        elif self._callbacks and self._now >= self._callbacks_free_at:
-            held = self._run_worker(self._callbacks.popleft())
-            self._callbacks_free_at = self._now + held
-            self._at(self._callbacks_free_at, _nothing)
-        elif self._others:
-            self._others.popleft()()
+    def _put(self, task: Task) -> None:
+        if self.event_loop is None:
+            super()._put(task)
         else:
-            return False
-        return True
+            self.event_loop.call_soon_threadsafe(task)
 
-    def _run_worker(self, task: Task) -> float:
-        """Run a task as `WorkerPool` does, which logs what it raises; return how long it takes."""
-        before, self._held = self._held, 0.0
-        with suppress(SystemExit, Interrupted):
-            task()
-        held, self._held = self._held, before
-        return held
+    @property
+    def _loop_is_busy(self) -> bool:
+        return bool(self._tasks) or (self.event_loop is not None and self.event_loop.is_busy)
 
-
-def _nothing() -> None:
-    """Makes a moment at which the world is looked at again."""
-
-
-class Interrupted(BaseException):
-    """Something like a KeyboardInterrupt, in a worker."""
+    def _run_loop(self) -> None:
+        (self._tasks.popleft() if self.event_loop is None else self.event_loop.turn)()
 
 
 # ---- connections -------------------------------------------------------------------------------

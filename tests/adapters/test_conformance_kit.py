@@ -20,17 +20,15 @@ from runtime_core import (
     FetchResult,
     FetchStatus,
     InterimReceived,
-    JobFailed,
     JobQueued,
     JobStarted,
-    JobState,
     JobSucceeded,
     OpenStream,
     ReplyEvent,
     RequestCommand,
     RequestFailed,
-    Resume,
     ResultReceived,
+    Resume,
     SendCancel,
     ServiceError,
     ServiceTraits,
@@ -298,7 +296,7 @@ class CountsByItself(Good):
 
 class OpensLate(Good):
     def stream(self, job_id: str, command: OpenStream) -> Iterator[StreamEvent]:
-        early = []
+        early: list[StreamEvent] = []
         for event in super().stream(job_id, command):
             if isinstance(event, InterimReceived) and early:
                 yield event

@@ -6,5 +6,6 @@ says by name which rule of `adapters.Transport` is broken. For an `adapters.Asyn
 """
 
 from adapters.testing.conformance import TransportConformance
+from adapters.testing.fake_reactor import FakeReactor, WorldClock
 
-__all__ = ["TransportConformance"]
+__all__ = ["FakeReactor", "TransportConformance", "WorldClock"]

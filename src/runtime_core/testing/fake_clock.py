@@ -61,9 +61,13 @@ class FakeClock:
 
     def call_later(self, delay: float, task: Callable[[], object]) -> FakeTimer:
         """Have a task run when `delay` seconds have passed, by the thread that lets them pass."""
+        return self.call_at(self._now + max(0.0, delay), task)
+
+    def call_at(self, moment: float, task: Callable[[], object]) -> FakeTimer:
+        """Have a task run when the clock shows this; see `call_later`."""
+        timer = FakeTimer(moment, task)
         with self._lock:
-            timer = FakeTimer(self._now + max(0.0, delay), task)
-            heapq.heappush(self._timers, (timer.due, next(self._count), timer))
+            heapq.heappush(self._timers, (moment, next(self._count), timer))
         return timer
 
     def advance(self, seconds: float) -> None:
@@ -76,19 +80,33 @@ class FakeClock:
         """
         if seconds < 0:
             raise ValueError(f"time does not go back: {seconds:g} s")
-        end = self._now + seconds
-        while (timer := self._next_due(end)) is not None:
+        self.advance_to(self._now + seconds)
+
+    def advance_to(self, moment: float) -> None:
+        """Let time pass until the clock shows exactly this; see `advance`.
+
+        Nothing happens if it is later already.
+        """
+        while (timer := self._next_due(moment)) is not None:
             timer.task()
         with self._lock:
-            self._now = max(self._now, end)
+            self._now = max(self._now, moment)
 
     def advance_to_next(self) -> bool:
         """Let time pass until the next task is due, and run what is due then; False if none is."""
-        pending = self.pending
-        if not pending:
+        due = self.next_due
+        if due is None:
             return False
-        self.advance(max(0.0, pending[0].due - self._now))
+        self.advance_to(due)
         return True
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next task will be run; None if none will."""
+        with self._lock:
+            while self._timers and self._timers[0][2].is_cancelled:
+                heapq.heappop(self._timers)
+            return self._timers[0][0] if self._timers else None
 
     @property
     def pending(self) -> tuple[FakeTimer, ...]:
