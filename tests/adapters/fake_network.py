@@ -218,7 +218,7 @@ class NetworkReactor(FakeReactor):
     def call_on_loop(self, task: Task) -> None:
         self._tasks.append(task)
 
-    def open_channel(  # type: ignore[override]
+    def open_channel(
         self,
         connection: int,
         stream: AnyStream,

@@ -117,8 +117,13 @@ class Kit(TransportConformance):
 
     def job_that_publishes(self) -> tuple[str, Sequence[str], str]:
         job = self.job("loud")
-        job.publish(*TEXTS)
-        job.finish("the end")
+        if self.good.traits.resume is Resume.LIVE:
+            job.result = "the end"
+            job.plan.extend(TEXTS)
+            job.is_planned = True
+        else:
+            job.publish(*TEXTS)
+            job.finish("the end")
         return "loud", TEXTS, "the end"
 
     def job_with_unknown_word(self) -> tuple[str, str]:
@@ -169,6 +174,29 @@ def test_a_good_transport_breaks_no_rule(resume: Resume, streams_result: bool) -
 
 
 # ---- transports that break a rule --------------------------------------------------------------
+
+
+class Changed(Iterator[StreamEvent]):
+    """A stream whose every event becomes others. No generator, which could not be closed."""
+
+    def __init__(
+        self,
+        stream: Iterator[StreamEvent],
+        change: Callable[[StreamEvent], Sequence[StreamEvent]],
+    ) -> None:
+        self.stream = stream
+        self.change = change
+        self.ready: list[StreamEvent] = []
+
+    def __next__(self) -> StreamEvent:
+        while not self.ready:
+            self.ready += self.change(next(self.stream))
+        return self.ready.pop(0)
+
+    def close(self) -> None:
+        close = getattr(self.stream, "close", None)
+        if close is not None:
+            close()
 
 
 class ChangesItsTraits(Good):
@@ -290,46 +318,46 @@ class CountsByItself(Good):
     """Its events carry a number of its own."""
 
     def stream(self, job_id: str, command: OpenStream) -> Iterator[StreamEvent]:
-        for event in super().stream(job_id, command):
-            yield attrs.evolve(event, connection=1)
+        return Changed(
+            super().stream(job_id, command), lambda event: [attrs.evolve(event, connection=1)]
+        )
 
 
-class OpensLate(Good):
+class OpensTwice(Good):
     def stream(self, job_id: str, command: OpenStream) -> Iterator[StreamEvent]:
-        early: list[StreamEvent] = []
-        for event in super().stream(job_id, command):
-            if isinstance(event, InterimReceived) and early:
-                yield event
-                yield early.pop()
-            elif isinstance(event, StreamOpened):
-                early.append(event)
-            else:
-                yield event
+        return Changed(
+            super().stream(job_id, command),
+            lambda event: [event, event] if isinstance(event, StreamOpened) else [event],
+        )
 
 
 class EndsWithAFailure(Good):
     def stream(self, job_id: str, command: OpenStream) -> Iterator[StreamEvent]:
-        for event in super().stream(job_id, command):
-            if isinstance(event, StreamClosed):
-                yield StreamFailed(event.connection, TransportError("it ended"))
-            else:
-                yield event
+        failed = StreamFailed(command.connection, TransportError("it ended"))
+        return Changed(
+            super().stream(job_id, command),
+            lambda event: [failed if isinstance(event, StreamClosed) else event],
+        )
 
 
 class Repeats(Good):
     def stream(self, job_id: str, command: OpenStream) -> Iterator[StreamEvent]:
-        for event in super().stream(job_id, command):
-            if isinstance(event, InterimReceived) and not command.after:
-                event = attrs.evolve(event, messages=(event.messages[0], *event.messages))
-            yield event
+        def repeated(event: StreamEvent) -> Sequence[StreamEvent]:
+            twice = isinstance(event, InterimReceived) and not command.after
+            return [event, event] if twice else [event]
+
+        return Changed(super().stream(job_id, command), repeated)
 
 
 class StreamsTheResult(Good):
     def stream(self, job_id: str, command: OpenStream) -> Iterator[StreamEvent]:
-        for event in super().stream(job_id, command):
-            if isinstance(event, StreamClosed) and not command.after:
-                yield InterimReceived(event.connection, (self.service.job(job_id).result,))
-            yield event
+        result = InterimReceived(command.connection, ("the end",))
+
+        def with_result(event: StreamEvent) -> Sequence[StreamEvent]:
+            ends = isinstance(event, StreamClosed) and not command.after
+            return [result, event] if ends else [event]
+
+        return Changed(super().stream(job_id, command), with_result)
 
 
 class StartsAnew(Good):
@@ -342,17 +370,17 @@ class SharesOneStream(Good):
 
     def __init__(self) -> None:
         super().__init__()
-        self.left: dict[str, list[str]] = {}
+        self.taken: set[str] = set()
 
     def stream(self, job_id: str, command: OpenStream) -> Iterator[StreamEvent]:
-        for event in super().stream(job_id, command):
+        def unless_taken(event: StreamEvent) -> Sequence[StreamEvent]:
             if isinstance(event, InterimReceived) and not command.after:
-                left = self.left.setdefault(job_id, list(TEXTS))
-                messages, left[:] = tuple(left), []
-                if messages:
-                    yield attrs.evolve(event, messages=messages)
-            else:
-                yield event
+                left = tuple(text for text in event.messages if text not in self.taken)
+                self.taken |= set(left)
+                return [attrs.evolve(event, messages=left)] if left else []
+            return [event]
+
+        return Changed(super().stream(job_id, command), unless_taken)
 
 
 class StreamsNothing(Good):
@@ -428,7 +456,7 @@ BROKEN: dict[type[Good], str] = {
     FailsToCancel: "a_cancel_of_a_job_that_has_ended_is_refused",
     GivesEmptyStreams: "a_service_without_streams_says_so",
     CountsByItself: "the_events_of_a_stream_carry_its_number",
-    OpensLate: "a_stream_says_that_it_is_open_before_anything_else",
+    OpensTwice: "a_stream_says_that_it_is_open_before_anything_else",
     EndsWithAFailure: "a_stream_ends_in_order_when_its_job_does",
     Repeats: "messages_come_once_and_in_order",
     StreamsTheResult: "messages_come_once_and_in_order",

@@ -16,11 +16,11 @@ long as the transport's service does: they wait for it, `patience` seconds at mo
 
 from __future__ import annotations
 
-from adapters.testing.request_rules import RequestRules
-from adapters.testing.stream_rules import StreamRules
+from adapters.testing.request_tests import RequestTests
+from adapters.testing.stream_tests import StreamTests
 
 
-class TransportConformance(RequestRules, StreamRules):
+class TransportConformance(RequestTests, StreamTests):
     """The rules of a `Transport`. Inherit, give `make_transport` and the jobs, and run pytest.
 
     Every rule gets a transport of its own, which is closed afterwards if it has a `close`.

@@ -11,7 +11,7 @@ from runtime_core.events import StreamClosed, StreamFailed
 from runtime_core.traits import Resume
 
 
-class StreamRules(Subject):
+class StreamTests(Subject):
     """What holds for the streams of every transport that has some."""
 
     def test_a_service_without_streams_says_so(self) -> None:

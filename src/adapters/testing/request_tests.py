@@ -28,7 +28,7 @@ from runtime_core.traits import ServiceTraits
 _STRANGE_IDS = ("", "..", "../jobs", "a b", "a\r\nX-Injected: 1", "ä/ö?x=1#y", "x" * 10_000)
 
 
-class RequestRules(Subject):
+class RequestTests(Subject):
     """What holds for the requests of every transport."""
 
     # ---- replies -------------------------------------------------------------------------------
