@@ -87,3 +87,21 @@ def test_time_can_pass_until_something_happens() -> None:
     assert clock.advance_to_next()
     assert ran == [0.0, 3.0]
     assert not clock.advance_to_next()
+
+
+def test_it_moves_to_a_moment_exactly() -> None:
+    clock = FakeClock(0.1)
+    clock.advance_to(0.7)  # 0.1 + (0.7 - 0.1) is not 0.7
+    assert clock.monotonic() == 0.7
+    clock.advance_to(0.5)
+    assert clock.monotonic() == 0.7
+
+
+def test_it_knows_when_it_is_needed_next() -> None:
+    clock = FakeClock()
+    assert clock.next_due is None
+    first = clock.call_at(1.0, lambda: None)
+    clock.call_at(2.0, lambda: None)
+    assert clock.next_due == 1.0
+    first.cancel()
+    assert clock.next_due == 2.0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from own_service import OwnService, own_service
+from scripted_server import ScriptedServer, answer
 
-from adapters import ClientTransport, RuntimeClient, RuntimeWebsocketClient, Transport
+from adapters import ClientTransport, LocalRunner, RuntimeClient, RuntimeWebsocketClient, Transport
 from adapters.testing import TransportConformance
 
 PROGRAM = Path(__file__).parent / "conformance_program.py"
@@ -24,27 +26,11 @@ def service() -> Iterator[None]:
         SERVICE.clear()
 
 
-def unused_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-class TestHttpAndWebsocket(TransportConformance):
-    def make_transport(self) -> Transport:
-        own, _ = SERVICE[0]
-        self.client = RuntimeClient(own.url, own.token, max_answer_bytes=100_000)
-        streams = RuntimeWebsocketClient.of(self.client, resume="offset")
-        return ClientTransport(self.client, streams, streams.traits)
-
-    def teardown_method(self) -> None:
-        super().teardown_method()
-        self.client.close()
+class Started(TransportConformance):
+    """The jobs of this machine's programs."""
 
     def start(self, **inputs: object) -> str:
-        own, program = SERVICE[0]
-        return own.run(program, inputs=inputs).job_id()
+        raise NotImplementedError
 
     def job_that_succeeds(self) -> tuple[str, str]:
         return self.start(result=[40, 2]), "[40,2]"
@@ -60,9 +46,60 @@ class TestHttpAndWebsocket(TransportConformance):
         texts = ["1", '"two"', '{"three":3}', "null", "5.5"]
         return self.start(publish=published, result="end"), texts, '"end"'
 
+
+def unused_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class TestHttpAndWebsocket(Started):
+    def setup_method(self) -> None:
+        self.held = ExitStack()
+        super().setup_method()
+
+    def make_transport(self) -> Transport:
+        own, _ = SERVICE[0]
+        self.client = RuntimeClient(own.url, own.token, max_answer_bytes=100_000)
+        streams = RuntimeWebsocketClient.of(self.client, resume="offset")
+        return ClientTransport(self.client, streams, streams.traits)
+
+    def teardown_method(self) -> None:
+        super().teardown_method()
+        self.client.close()
+        self.held.close()
+
+    def start(self, **inputs: object) -> str:
+        own, program = SERVICE[0]
+        return own.run(program, inputs=inputs).job_id()
+
     def job_with_large_result(self) -> str:
         return self.start(size=200_000)
+
+    def ask_another(self, says: bytes) -> None:
+        """Ask a server that says this."""
+        server = self.held.enter_context(ScriptedServer(says))
+        client = self.held.enter_context(RuntimeClient(server.url, "token"))
+        self.transport = ClientTransport(client, None)
+
+    def job_with_unknown_word(self) -> tuple[str, str]:
+        self.ask_another(answer(body='{"id": "j1", "status": "Pondering"}'))
+        return "j1", "Pondering"
+
+    def job_of_busy_service(self) -> tuple[str, float | None]:
+        self.ask_another(answer(429, Retry_After="7"))
+        return "j1", 7.0
 
     def unreachable_transport(self) -> Transport:
         client = RuntimeClient(f"http://127.0.0.1:{unused_port()}", "token")
         return ClientTransport(client, None)
+
+
+class TestLocalRunner(Started):
+    def make_transport(self) -> Transport:
+        self.runner = LocalRunner(workers=2)
+        return self.runner
+
+    def start(self, **inputs: object) -> str:
+        return self.runner.submit(str(PROGRAM), inputs, {})

@@ -45,7 +45,8 @@ class Subject:
     """A transport and the jobs that it is tried on: what `TransportConformance` asks for.
 
     `make_transport` and `job_that_succeeds` must be given; a rule is skipped if it needs another
-    hook that is not. Each call of a hook of jobs makes a new job.
+    hook that is not. Each call of a hook of jobs makes a new job; it may put another transport in
+    the place of `self.transport`, one that speaks with a server which misbehaves, for instance.
     """
 
     patience: float = 20.0
