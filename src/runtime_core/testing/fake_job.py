@@ -40,8 +40,8 @@ EVENT_OF: dict[JobState, type[LifecycleEvent]] = {state: kind for kind, state in
 class FakeJob:
     """One job at the service: what is true of it, and what will go wrong when it is asked.
 
-    Move it with `start`, `publish`, `finish`, `fail` and `cancel`, from every thread; what
-    follows for those who ask, or stream it, follows from that and from the service's traits.
+    Move it with `start`, `requeue`, `publish`, `finish`, `fail` and `cancel`, from every thread;
+    what follows for those who ask, or stream it, follows from that and the service's traits.
     """
 
     id: str
@@ -79,6 +79,11 @@ class FakeJob:
     def start(self) -> None:
         """The service runs it."""
         with self._becoming(JobState.RUNNING):
+            pass
+
+    def requeue(self) -> None:
+        """The service puts it back into its queue."""
+        with self._becoming(JobState.QUEUED):
             pass
 
     def publish(self, *texts: str) -> None:

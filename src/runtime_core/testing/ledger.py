@@ -143,7 +143,7 @@ class Ledger:
         for command in commands:
             match command:
                 case FetchStatus() | FetchResult() | FetchFailure() | SendCancel():
-                    self._send(command)
+                    self._send(command, machine)
                 case OpenStream() | CloseStream():
                     self._connect(command)
                 case StartTimer() | StopTimer():
@@ -153,59 +153,61 @@ class Ledger:
                 case EndWait(wait_id=wait_id, error=error):
                     self._end_wait(wait_id, error, machine)
                 case Report(text=text):
-                    _require(text != "", "a report without a text")
+                    require(text != "", "a report without a text")
                 case _:
                     assert_never(command)
 
-    def _send(self, command: RequestCommand) -> None:
+    def _send(self, command: RequestCommand, machine: JobMachine) -> None:
         kind = type(command)
-        _require(kind not in self.requests.values(), f"two {kind.__name__} in flight")
-        _require(command.request > self.last_request, "a request's number came again")
+        if kind is FetchResult:
+            require(machine.result_text is None, "a result is fetched that is here")
+        require(kind not in self.requests.values(), f"two {kind.__name__} in flight")
+        require(command.request > self.last_request, "a request's number came again")
         self.last_request = command.request
         self.requests[command.request] = kind
 
     def _connect(self, command: OpenStream | CloseStream) -> None:
         number = command.connection
         if isinstance(command, CloseStream):
-            _require(number == self.connection, "a connection was closed that is not there")
+            require(number == self.connection, "a connection was closed that is not there")
             self.connection, self.connected = 0, False
         else:
-            _require(self.connection == 0, "a second connection was opened")
-            _require(number > self.connections, "a connection's number came again")
+            require(self.connection == 0, "a second connection was opened")
+            require(number > self.connections, "a connection's number came again")
             self.connection = self.connections = number
 
     def _set_timer(self, command: StartTimer | StopTimer) -> None:
         armed = self.timers.pop(command.name, None)
         if isinstance(command, StopTimer):
-            _require(armed is not None, "a timer was stopped that is not armed")
+            require(armed is not None, "a timer was stopped that is not armed")
         else:
-            _require(command.delay >= SHORTEST_POLL, "a timer shorter than 20 ms")
-            _require(command.id != armed, "a timer's number came again")
+            require(command.delay >= SHORTEST_POLL, "a timer shorter than 20 ms")
+            require(command.id != armed, "a timer's number came again")
             self.timers[command.name] = command.id
 
     def _hand_over(self, command: Deliver | DeliverGap | EndSubscription) -> None:
-        _require(command.subscription == self.subscription, "something for nobody")
+        require(command.subscription == self.subscription, "something for nobody")
         match command:
             case Deliver(first=first, messages=messages):
-                _require(first == self.delivered, "a message lost, repeated or out of order")
-                _require(len(messages) > 0, "a delivery of nothing")
+                require(first == self.delivered, "a message lost, repeated or out of order")
+                require(len(messages) > 0, "a delivery of nothing")
                 self.delivered += len(messages)
             case DeliverGap(after=after):
-                _require(after == self.delivered, "a gap at the wrong place")
+                require(after == self.delivered, "a gap at the wrong place")
             case EndSubscription():
                 self.subscription = 0
             case _:
                 assert_never(command)
 
     def _end_wait(self, wait_id: int, error: Exception | None, machine: JobMachine) -> None:
-        _require(wait_id in self.waits, "a wait ended that is not there")
+        require(wait_id in self.waits, "a wait ended that is not there")
         need = self.waits.pop(wait_id)
         if error is not None:
             return
         if need is Need.FINAL:
-            _require(machine.state.is_final, "a wait ended before the job")
+            require(machine.state.is_final, "a wait ended before the job")
         if need is Need.RESULT:
-            _require(_has_ending(machine), "a wait ended before the result was there")
+            require(_has_ending(machine), "a wait ended before the result was there")
 
     # ---- the rules that hold after every event -------------------------------------------------
 
@@ -216,14 +218,14 @@ class Ledger:
             AssertionError: if a rule is broken.
         """
         self._resolve_cancel(machine)
-        _require(machine.is_streaming == bool(self.subscription), "is_streaming is not true")
+        require(machine.is_streaming == bool(self.subscription), "is_streaming is not true")
         alive = self.requests or self.timers or self.connection
-        _require(bool(alive) or not self.has_interest, "somebody waits, and nothing is under way")
+        require(bool(alive) or not self.has_interest, "somebody waits, and nothing is under way")
         if not self.has_interest:
-            _require(not self.timers, "a timer runs for nobody")
-            _require(not self.connection, "a connection is there for nobody")
-        _require(machine.traits.pushes or self.connections == 0, "a stream where there is none")
-        _require(machine.confirmed or machine.state is JobState.QUEUED, "a state was guessed")
+            require(not self.timers, "a timer runs for nobody")
+            require(not self.connection, "a connection is there for nobody")
+        require(machine.traits.pushes or self.connections == 0, "a stream where there is none")
+        require(machine.confirmed or machine.state is JobState.QUEUED, "a state was guessed")
 
     def _resolve_cancel(self, machine: JobMachine) -> None:
         if machine.state.is_final:
@@ -249,14 +251,14 @@ def step(machine: JobMachine, ledger: Ledger, event: Event) -> tuple[Command, ..
     try:
         commands = machine.receive(event)
     except RuntimeInvalidStateError as refusal:
-        _require(refusal.state is before, "a refusal names another state")
+        require(refusal.state is before, "a refusal names another state")
         ledger.check(machine)
         return None
     ledger.note(event)
     ledger.carry_out(commands, machine)
     ledger.check(machine)
-    _require(not before.is_final or machine.state is before, "a final state was left")
-    _require(machine.confirmed or not confirmed, "what was confirmed is forgotten")
+    require(not before.is_final or machine.state is before, "a final state was left")
+    require(machine.confirmed or not confirmed, "what was confirmed is forgotten")
     return commands
 
 
@@ -270,7 +272,13 @@ def _has_ending(machine: JobMachine) -> bool:
             return state is JobState.CANCELLED
 
 
-def _require(holds: bool, rule: str) -> None:
-    # Not an assert: a tool that finds nothing under `python -O` is worse than none.
+def require(holds: bool, rule: str) -> None:
+    """Hold something to a rule.
+
+    Not an assert: a tool that finds nothing under ``python -O`` is worse than none.
+
+    Raises:
+        AssertionError: with the rule, if it does not hold.
+    """
     if not holds:
         raise AssertionError(rule)

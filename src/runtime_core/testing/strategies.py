@@ -72,6 +72,20 @@ def service_traits() -> SearchStrategy[ServiceTraits]:
     )
 
 
+def honest_services() -> SearchStrategy[ServiceTraits]:
+    """Every kind of service that does not take a word that it does not know for an end."""
+    goes_on = st.sampled_from([None, JobState.QUEUED, JobState.RUNNING])
+    # Streams are where most can go wrong.
+    return st.builds(
+        ServiceTraits,
+        pushes=st.sampled_from([True, True, True, False]),
+        resume=st.sampled_from(Resume),
+        streams_result=st.booleans(),
+        requeues=st.booleans(),
+        on_unknown_status=goes_on,
+    )
+
+
 @st.composite
 def lifecycles(draw: st.DrawFn, *, ends: bool = True) -> tuple[LifecycleEvent, ...]:
     """What an honest service says of one job, unasked, from its submission on.
