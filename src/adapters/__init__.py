@@ -24,10 +24,10 @@ from adapters.proxy import Proxy
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
 from adapters.service import RuntimeService
-from adapters.services.calls import JobCalls, Submission
+from adapters.services.calls import JobCalls, WriteJob
 from adapters.services.dialect import CURRENT, LEGACY, Dialect
 from adapters.services.error_codes import ErrorAnswer, ErrorReader, error_codes
-from adapters.services.job_lists import ListReader, job_list
+from adapters.services.job_lists import ListReader, listed
 from adapters.services.words import StatusReader, status_words
 from adapters.transport import (
     AsyncTransport,
@@ -100,13 +100,13 @@ __all__ = [
     "StreamFile",
     "StreamProtocol",
     "StreamSource",
-    "Submission",
     "SubmittingTransport",
     "TokenProvider",
     "Transport",
+    "WriteJob",
     "as_completed",
     "error_codes",
-    "job_list",
+    "listed",
     "set_callback_threads",
     "status_words",
     "wait",

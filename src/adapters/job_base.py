@@ -15,6 +15,7 @@ from adapters.handles import dialect_name, service_name
 from adapters.http.transport import ApiClient, ClientTransport, StreamClient, asked
 from adapters.job_facts import JobFacts
 from adapters.job_logs import LogPart
+from adapters.services.dialect import check_job_id
 from adapters.transport import Transport
 from runtime_core.cancel import CancelOutcome
 from runtime_core.decoders import (
@@ -105,6 +106,7 @@ class JobBase(ABC):
         self._transport = _transport(given.api_client, given.ws_client)
         self._api_client = given.api_client
         self._teller = _teller(given.api_client)
+        check_job_id(given.api_client, given.job_id)
         self._job_id = given.job_id
         self._program_id = given.program_id
         self._image = given.image

@@ -82,8 +82,9 @@ class JobFacts:
         if not self._has("job_get"):
             return None
         answer = self._optional_call("job_get", lambda: None)
-        if not isinstance(dialect_of(self._api_client).status_event(answer), JobQueued):
-            return None
+        said = dialect_of(self._api_client).status_event(answer)
+        if not isinstance(said, JobQueued) or said.position is not None:
+            return said.position if isinstance(said, JobQueued) else None
         told = as_promised(read_job, answer).position
         metrics = self.metrics() if told is None else None
         return told if metrics is None else ibm_current.queue_position(metrics)

@@ -10,7 +10,7 @@ from adapters.http.service_client import NetworkArguments, ServiceClient
 from adapters.http.session import Request
 from adapters.services.dialect import Dialect
 from adapters.services.places import Place
-from runtime_core.errors import UsageError
+from runtime_core.errors import RuntimeProgramNotFoundError, UsageError
 from runtime_core.tagged_json import encode_tagged
 
 
@@ -80,21 +80,26 @@ class DialectClient(ServiceClient):
         Raises:
             UsageError: if the dialect does not say how to submit, or does not take an option.
             EncodeError: if the inputs cannot be written as tagged JSON.
+            RuntimeProgramNotFoundError: if the service knows no such program.
             TransportError: if the service did not take it, or did not say so.
         """
-        submission = self.dialect.submission
-        if submission is None:
+        call = self._calls.submit
+        if call is None:
             raise UsageError(f"The dialect {self.dialect.name} does not say how to submit a job.")
-        body = encode_tagged(submission.body(program_id, inputs or {}, options or {}), self.tags)
-        call = submission.call
-        request = Request(call.method, call.path, body.encode(), submits=True)
-        answer = self._object(request)
-        job_id = Place.of(submission.id_at).find(answer)
+        body = self.dialect.write_job(program_id, inputs or {}, options or {})
+        data = encode_tagged(body, self.tags).encode()
+        missing = RuntimeProgramNotFoundError
+        request = Request(call.method, call.path, data, submits=True, not_found=missing)
+        return self._submitted_id(request, self._object(request))
+
+    def _submitted_id(self, request: Request, answer: Mapping[str, Any]) -> str:
+        where = self.dialect.submitted_id
+        job_id = Place.of(where).find(answer)
         try:
             self.dialect.checked_id(job_id if isinstance(job_id, str) else "")
         except UsageError as error:
-            what = f"the answer has no id at $.{submission.id_at}: {error}"
-            raise self._session.error(request, Failure(what, False, True)) from error
+            failure = Failure(f"the answer has no id at $.{where}: {error}", False, True)
+            raise self._session.error(request, failure) from error
         return str(job_id)
 
     def jobs_get(self, limit: int = 10, skip: int = 0) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Collection, Mapping
 from math import inf
-from typing import Protocol, TypeVar, assert_never
+from typing import Any, Protocol, TypeVar, assert_never
 
 import attrs
 
@@ -37,7 +37,7 @@ from runtime_core.commands import (
     RequestCommand,
     SendCancel,
 )
-from runtime_core.errors import RuntimeCoreError, ServiceError, TransportError
+from runtime_core.errors import RuntimeCoreError, ServiceError, TransportError, UsageError
 from runtime_core.events import (
     CancelAccepted,
     CancelRefused,
@@ -152,6 +152,19 @@ class ClientTransport:
         except Exception as error:
             failure = as_transport_error(error)
         return self._failed(command, failure)
+
+    def submit(self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        """Submit a job and give its id, if the client can: see `SubmittingTransport`.
+
+        Raises:
+            UsageError: if the client has no `submit`, or an option or an input cannot be used.
+            TransportError: if the service did not take the job, or did not say so.
+        """
+        submit = getattr(self._client, "submit", None)
+        if submit is None:
+            name = type(self._client).__name__
+            raise UsageError(f"{name} has no submit(program_id, inputs, options).")
+        return str(asked(submit, program_id, inputs, options))
 
     def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
         """Say where the stream of a job is and how its bytes are read; does no I/O.

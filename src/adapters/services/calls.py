@@ -68,8 +68,8 @@ def _read(call: str | Call, *names: str) -> Call:
     return Call(found[1], found[2])
 
 
-def _plain(call: str | Call) -> Call:
-    return _read(call)
+def _perhaps_plain(call: str | Call | None) -> Call | None:
+    return None if call is None else _read(call)
 
 
 def _of_a_job(call: str | Call) -> Call:
@@ -82,6 +82,20 @@ def _perhaps_of_a_job(call: str | Call | None) -> Call | None:
 
 def _perhaps_of_all(call: str | Call | None) -> Call | None:
     return None if call is None else _read(call, "limit", "skip")
+
+
+WriteJob: TypeAlias = Callable[[str, Mapping[str, Any], Mapping[str, Any]], object]
+"""Gives the JSON body that submits a job, of the id of its program, its inputs and the options.
+
+It raises a `UsageError` for options that the service does not have.
+"""
+
+
+def usual_body(
+    program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give the body of a submission as both IBM services begin it; options stand beside."""
+    return {**options, "program_id": program_id, "params": dict(inputs)}
 
 
 @attrs.frozen
@@ -98,30 +112,9 @@ class JobCalls:
     """Gives the text of the result; of a failed job why it failed, if its status does not say."""
     cancel: Call = attrs.field(converter=_of_a_job)
     """Asks for the end of a job."""
+    submit: Call | None = attrs.field(default=None, converter=_perhaps_plain)
+    """Submits a job; the answer is a JSON object with its id. None if that is done otherwise."""
     logs: Call | None = attrs.field(default=None, converter=_perhaps_of_a_job)
     """Gives what a job wrote to its log; None if the service has none."""
     jobs: Call | None = attrs.field(default=None, converter=_perhaps_of_all)
     """Gives `limit` jobs after the newest `skip`, as a JSON object; None if there is no list."""
-
-
-WriteBody: TypeAlias = Callable[[str, Mapping[str, Any], Mapping[str, Any]], object]
-"""Gives the JSON body of a submission, of program id, inputs and options.
-
-It raises a `UsageError` for an option that the service does not have.
-"""
-
-
-@attrs.frozen
-class Submission:
-    """How a job is submitted.
-
-    Raises:
-        ValueError: if the call or the place cannot be one.
-    """
-
-    call: Call = attrs.field(converter=_plain)
-    """What it is sent to, for instance ``POST /tasks``."""
-    body: WriteBody
-    """What is sent."""
-    id_at: str = "id"
-    """Where in the answer the id of the new job stands, the steps joined by dots."""

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from adapters.services import ibm_current, ibm_legacy
-from adapters.services.calls import JobCalls, Submission, quoted_id
+from adapters.services.calls import JobCalls, WriteJob, quoted_id, usual_body
 from adapters.services.error_codes import ErrorReader
 from adapters.services.job_lists import ListReader
 from adapters.services.words import StatusReader
@@ -22,6 +22,16 @@ def _pattern(pattern: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
     return None if pattern is None else re.compile(pattern)
 
 
+_HEADER: Final = re.compile(
+    r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [!-~ ]*\{token\}[!-~ ]*"
+)  # RFC 9110, 5.1
+
+
+def _shows_token(_: object, __: object, header: str) -> None:
+    if _HEADER.fullmatch(header) is None:
+        raise ValueError(f"a header is written as 'Name: {{token}}', not as {header!r}")
+
+
 @attrs.frozen
 class Dialect:
     """How a service speaks of its jobs: make one for a service with other words.
@@ -31,6 +41,7 @@ class Dialect:
 
     Raises:
         re.error: if `id_pattern` is no regular expression.
+        ValueError: if `access_header` is no header that holds ``{token}``.
     """
 
     name: str
@@ -42,20 +53,22 @@ class Dialect:
     result."""
     listed_jobs: ListReader | None = None
     """Finds the jobs in the answer of `jobs_get`, by which many are asked about at once, see
-    `job_list`; None if each is to be asked about alone."""
+    `listed`; None if each is to be asked about alone."""
     id_pattern: re.Pattern[str] | None = attrs.field(default=None, converter=_pattern, kw_only=True)
     """What the whole id of a job matches; None if that is not known. In no dialect it is empty, or
     holds a slash, ``..`` or a control character."""
     calls: JobCalls | None = attrs.field(default=None, kw_only=True)
     """The calls about a job."""
-    submission: Submission | None = attrs.field(default=None, kw_only=True)
-    """How a job is submitted."""
+    write_job: WriteJob = attrs.field(default=usual_body, kw_only=True)
+    """Gives the body of a submission."""
+    submitted_id: str = attrs.field(default="id", kw_only=True)
+    """Where in the answer to a submission the job's id stands, the steps joined by dots."""
     read_error: ErrorReader | None = attrs.field(default=None, kw_only=True)
     """Says what error answers mean, see `error_codes`; None if their HTTP status does."""
-    token_header: str = attrs.field(default="Authorization", kw_only=True)
-    """Which header carries the access token."""
-    token_scheme: str = attrs.field(default="Bearer", kw_only=True)
-    """What stands before the token; empty if nothing does."""
+    access_header: str = attrs.field(
+        default="Authorization: Bearer {token}", validator=_shows_token, kw_only=True
+    )
+    """The header that carries the access token."""
     headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
     """What else every request carries, for instance the version of the protocol."""
 
@@ -75,9 +88,10 @@ class Dialect:
 
     def request_headers(self, access_token: str) -> dict[str, str]:
         """Give what every request carries; an empty token is not sent."""
-        shown_as = f"{self.token_scheme} {access_token}".lstrip()
-        who = {self.token_header: shown_as} if access_token else {}
-        return {**self.headers, **who}
+        if not access_token:
+            return dict(self.headers)
+        name, _, value = self.access_header.partition(": ")
+        return {**self.headers, name: value.replace("{token}", access_token)}
 
 
 LEGACY: Final = Dialect(
@@ -86,8 +100,7 @@ LEGACY: Final = Dialect(
     ibm_legacy.TRAITS,
     ibm_legacy.listed_jobs,
     calls=ibm_legacy.CALLS,
-    token_header=ibm_legacy.TOKEN_HEADER,
-    token_scheme="",
+    access_header=f"{ibm_legacy.TOKEN_HEADER}: {{token}}",
 )
 """The service that `RuntimeJob` was first written for: `status` is a word."""
 
@@ -106,3 +119,14 @@ def dialect_of(api_client: object) -> Dialect:
     """Give the dialect that a client says it speaks; the legacy one if it says none."""
     said = getattr(api_client, "dialect", None)
     return said if isinstance(said, Dialect) else LEGACY
+
+
+def check_job_id(api_client: object, job_id: str) -> None:
+    """Refuse an id that no job can have in the dialect that a client says it speaks.
+
+    Raises:
+        UsageError: if it is one; then nothing has been sent.
+    """
+    said = getattr(api_client, "dialect", None)
+    if isinstance(said, Dialect):
+        said.checked_id(job_id)

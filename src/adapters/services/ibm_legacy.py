@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlencode
 
 from adapters.services.calls import JobCalls, quoted_id
-from adapters.services.job_lists import job_list
+from adapters.services.job_lists import listed
 from adapters.services.places import NOT_PROMISED
 from adapters.services.words import status_words
 from runtime_core.errors import DecodeError, TransportError
@@ -48,6 +48,7 @@ RAN_TOO_LONG_REASON: Final = "The job ran too long: its maximum execution time w
 
 
 CALLS: Final = JobCalls(
+    submit="POST /jobs",
     status="GET /jobs/{id}",
     result="GET /jobs/{id}/results",
     cancel="POST /jobs/{id}/cancel",
@@ -166,13 +167,14 @@ status_event: Final = status_words(
         "Cancelled - Ran too long": JobFailed(reason=RAN_TOO_LONG_REASON, reason_code=RAN_TOO_LONG),
     },
     at="status",
+    position="position",  # of the local service
 )
 """Says what the status in the answer to `GET /jobs/{id}` means; a `StatusReader`.
 
 A job that ran too long failed.
 """
 
-listed_jobs: Final = job_list(at="jobs")
+listed_jobs: Final = listed(at="jobs")
 """Finds the jobs in the answer to `GET /jobs`; a `ListReader`."""
 
 

@@ -21,7 +21,7 @@ class ListReader(Protocol):
         ...
 
 
-def job_list(*, at: str, id_at: str = "id") -> ListReader:
+def listed(*, at: str, id_at: str = "id") -> ListReader:
     """Make the reader of a list whose jobs are described as each job alone is.
 
     What has no id gets an empty one.

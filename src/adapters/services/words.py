@@ -46,6 +46,7 @@ def status_words(
     at: str,
     reason: Where = (),
     code: Where = (),
+    position: Where = (),
 ) -> StatusReader:
     """Make the reader of a service's status words.
 
@@ -61,6 +62,7 @@ def status_words(
         at: where the word stands in the document of a job, the steps joined by dots.
         reason: where it is said why a job failed; several places if they differ.
         code: where the code of that reason stands.
+        position: where it is said which of the queued jobs this is; 1 is the next to run.
 
     Raises:
         ValueError: if a place cannot be one, or a word has two meanings.
@@ -68,6 +70,7 @@ def status_words(
     """
     meanings = _meanings(words)
     place, reasons, codes = Place.of(at), Places.of(reason), Places.of(code)
+    positions = Places.of(position)
 
     def status_event(
         document: object, request: int | None = None, /
@@ -87,7 +90,9 @@ def status_words(
             case JobFailed(_, usual, usual_code):
                 why = reasons.text(document) or usual
                 return JobFailed(request, why, usual_code if told is None else told)
-            case JobQueued() | JobStarted() | JobSucceeded() | JobCancelled():
+            case JobQueued():
+                return JobQueued(request, positions.count(document))
+            case JobStarted() | JobSucceeded() | JobCancelled():
                 return attrs.evolve(meaning, request=request)
         assert_never(meaning)
 
