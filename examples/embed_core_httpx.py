@@ -43,7 +43,7 @@ def perform(http: httpx.Client, path: str, command: rc.RequestCommand) -> rc.Rep
 
 
 def follow(http: httpx.Client, task_id: str, timeout: float) -> rc.JobMachine:
-    """Wait for the end of a task; after `timeout` seconds it is aborted, and given as long again."""
+    """Wait for the end of a task; it is aborted after `timeout` seconds, and has as long again."""
     machine, deadline, is_late = rc.JobMachine(task_id), time.monotonic() + timeout, False
     due, fired = deadline, rc.TimerFired(rc.TimerName.POLL, 0)
     todo = [*machine.receive(rc.WaitStarted(1, rc.Need.RESULT))]

@@ -94,6 +94,7 @@ def solve(pause: Pause, matrix: list[list[int]], right: list[int]) -> Steps:
 
 def ticks(pause: Pause, count: int = 10, every: float = 0.1) -> Steps:
     """Yield a number every so many seconds; `count` of 0 goes on for ever, silently."""
+    every = max(every, 0.001)
     while count == 0:
         pause(every)
     for tick in range(1, min(count, MAX_EVENTS) + 1):
