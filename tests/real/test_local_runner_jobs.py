@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from runtime_core.errors import (
     TransportError,
     UsageError,
 )
+from runtime_core.job_handle import JobHandle
 from runtime_core.states import JobState
 
 PROGRAM = """
@@ -144,6 +146,21 @@ def test_an_async_job_uses_it_on_threads(runner: LocalRunner) -> None:
             assert await job.result() == 5
 
     asyncio.run(scene())
+
+
+def test_a_job_is_taken_up_by_the_next_runner_in_the_directory(tmp_path: Path) -> None:
+    with LocalRunner(workers=1, data=tmp_path) as first:
+        got = Recorder()
+        job = first.run(PROGRAM, inputs={"value": 7}, callback=got)
+        assert job.result(timeout=PATIENCE) == 7
+        assert got.reached(4)
+        handle = JobHandle.from_json(job.handle().to_json())
+    with LocalRunner(data=tmp_path) as second:
+        again = RuntimeJob.from_handle(handle, second)
+        assert list(again.interim_results()) == []  # its cursor is behind all of them
+        assert (again.result(timeout=PATIENCE), again.inputs) == (7, {"value": 7})
+    with LocalRunner() as other, pytest.raises(UsageError):
+        RuntimeJob.from_handle(handle, other)
 
 
 def test_jobs_keep_their_runner_alive() -> None:

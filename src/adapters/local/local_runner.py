@@ -122,6 +122,14 @@ class LocalRunner(Closing):
         return self
 
     @property
+    def service_name(self) -> str:
+        """What it is called in handles: its directory, from which another runner takes jobs up.
+
+        Empty without one: its jobs end with it.
+        """
+        return "" if self._data is None else self._data.as_uri()
+
+    @property
     def status_requests_per_second(self) -> float:
         """As many as there are: nobody is burdened with them."""
         return math.inf
