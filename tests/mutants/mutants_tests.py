@@ -12,6 +12,7 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import io
 import multiprocessing
 import os
 import pickle
@@ -20,6 +21,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
@@ -58,8 +60,9 @@ MEMORY = 2 << 30
 """How many bytes a mutant's tests may take beyond what the process had."""
 SHORTEST, FACTOR = 1.0, 5.0
 """A test may take this many seconds of CPU, and this many times as long as without a mutant."""
-QUICK = 0.1
-"""Of the tests of other modules, those that take fewer seconds are asked."""
+SLOW, SLOW_ELSEWHERE = 0.5, 0.1
+"""A test is not asked if it takes more seconds than this; or than this, if it reaches the mutant's
+module by another one only."""
 HANGS = 120
 """A mutant whose tests are not through after so many seconds hangs, though it takes no CPU."""
 
@@ -77,7 +80,7 @@ class Baseline:
     """What the tests do without a mutant."""
 
     seconds: dict[str, float]
-    """How long each test takes."""
+    """How long each test takes, in seconds of CPU."""
     reached: dict[str, dict[int, list[str]]]
     """Module -> line -> the tests that reach it."""
 
@@ -94,13 +97,14 @@ class Baseline:
         near = self._reaching(mutant.module) | {t for t in self.seconds if t.startswith(files)}
         # What a module makes at import is used by those that import it, too.
         far = set().union(*map(self._reaching, _importers(mutant.module)))
-        return self._sorted(near | {test for test in far if self.seconds[test] < QUICK})
+        return self._sorted(near | {test for test in far if self.seconds[test] < SLOW_ELSEWHERE})
 
     def _reaching(self, module: str) -> set[str]:
         return {test for tests in self.reached.get(module, {}).values() for test in tests}
 
     def _sorted(self, tests: Iterable[str]) -> list[str]:
-        return sorted(tests, key=lambda test: (self.seconds[test], test))
+        quick = [test for test in tests if self.seconds[test] < SLOW]
+        return sorted(quick, key=lambda test: (self.seconds[test], test))
 
 
 def prepare() -> None:
@@ -108,6 +112,16 @@ def prepare() -> None:
     sys.path[:0] = [str(SOURCES.parent)]
     for library in LIBRARIES:
         importlib.import_module(library)
+    with (
+        tempfile.TemporaryDirectory() as nothing,
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        # pytest, too: all but what might import the core.
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        pytest.main([*OPTIONS[:-2], "--rootdir", nothing, nothing])
+    if "runtime_core" in sys.modules:
+        raise RuntimeError("the core is imported already, so no mutant could be")
     # An example is not made smaller: that it was found is enough.
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile(
@@ -155,15 +169,18 @@ class _Measurer:
         self.coverage = coverage.Coverage(
             data_file=None, config_file=False, include=[f"{SOURCES}/*.py"]
         )
-        self.seconds: dict[str, float] = defaultdict(float)
+        self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
         self.coverage.start()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.coverage.switch_context(nodeid)
+        self.seconds[nodeid] = -time.process_time()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self.seconds[nodeid] += time.process_time()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed.append(f"{report.nodeid}: {report.longrepr}")
 
@@ -378,6 +395,7 @@ def import_and_test(mutant: Mutant, baseline: Baseline) -> Outcome:
         def work(part: list[str] = part, chosen: list[str] = chosen) -> None:
             limit_this_process()
             sys.meta_path.insert(0, _Finder(mutant))
+            importlib.import_module("runtime_core")  # which is the end of many
             plugins = [_Order(chosen), Killer(baseline.seconds)]
             os._exit(pytest.main([*OPTIONS, *part], plugins=plugins))
 
