@@ -181,6 +181,7 @@ def test_the_shared_machine_has_no_model_and_nothing_but_the_table() -> None:
     assert MACHINE.models == []
     assert set(MACHINE.events) == set(EVENTS)
     assert set(MACHINE.states) == {state.name for state in JobState}
+    assert MACHINE.initial == JobState.QUEUED.name  # where its drawing begins
     assert compile_table(build_machine(TRANSITIONS)) == LIFECYCLE
 
 

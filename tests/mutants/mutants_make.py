@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import libcst as cst
-from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
-from mutmut.mutation.mutators import mutation_operators
+import libcst as cst  # pyright: ignore[reportMissingImports]
+from libcst.metadata import (  # pyright: ignore[reportMissingImports]
+    MetadataWrapper,
+    ParentNodeProvider,
+    PositionProvider,
+)
+from mutmut.mutation.mutators import (  # pyright: ignore[reportMissingImports]
+    mutation_operators,
+)
 
 NEVER_CALLS = {"len", "isinstance", "assert_never", "TypeVar", "cast"}
 """Calls whose arguments are left alone. Of the first two a mutant raises at once, as in mutmut;
@@ -160,11 +166,11 @@ class _Finder(cst.CSTVisitor):
     def _lines(self, node: Any) -> range:
         while not isinstance(node, cst.BaseStatement | cst.Module | cst.ExceptHandler | cst.Else):
             node = self.get_metadata(ParentNodeProvider, node)
-        where = self.get_metadata(PositionProvider, node)
+        where: Any = self.get_metadata(PositionProvider, node)
         body = getattr(node, "body", None)
         if not isinstance(body, cst.IndentedBlock):
             return range(where.start.line, where.end.line + 1)
-        first = self.get_metadata(PositionProvider, body.body[0])
+        first: Any = self.get_metadata(PositionProvider, body.body[0])
         return range(where.start.line, max(first.start.line, where.start.line + 1))
 
 

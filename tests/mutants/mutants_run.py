@@ -3,6 +3,10 @@
 `make mutants` takes all modules, `make mutants MODULES="stream watch"` some; `MODULES=--again` asks
 only those mutants again which the last run left alive. It fails if a mutant is alive that
 `survivors.toml` does not explain, or if more than one in twenty is.
+
+A mutant inside of a function takes the place of that function's code in a copy of a process that
+has collected all tests. One that takes effect at import, or whose function is called then, is
+imported anew. A test that fails, or uses up its time or its memory, kills the mutant.
 """
 
 from __future__ import annotations
@@ -16,8 +20,10 @@ from collections import Counter
 from pathlib import Path
 
 import attrs
+from mutants_child import ROOT, SOURCES, Outcome, prepare
+from mutants_import import import_and_test
 from mutants_make import mutants_of
-from mutants_tests import ROOT, SOURCES, Outcome, Session, import_and_test, prepare
+from mutants_session import Session
 
 SURVIVORS = Path(__file__).parent / "survivors.toml"
 RESULTS = ROOT / "build" / "mutants"
