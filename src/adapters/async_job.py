@@ -132,7 +132,7 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
     def from_handle(
         cls,
         handle: JobHandle,
-        api_client: ApiClient,
+        api_client: ApiClient | Transport,
         ws_client: StreamClient | None = None,
         *,
         user_callback: AsyncInterimCallback | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adapters.services.dialect import LEGACY, Dialect
 from adapters.transport import Transport
+from runtime_core.traits import ServiceTraits
 
 
 def service_name(client: object) -> str:
@@ -29,4 +30,6 @@ def dialect_name(client: object) -> str:
     said = getattr(client, "dialect", None)
     if isinstance(said, Dialect):
         return said.name
-    return "" if isinstance(client, Transport) else LEGACY.name
+    # A mock has whatever it is asked for, but no such traits.
+    is_transport = isinstance(client, Transport) and isinstance(client.traits, ServiceTraits)
+    return "" if is_transport else LEGACY.name

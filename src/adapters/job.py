@@ -134,7 +134,7 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
     def from_handle(
         cls,
         handle: JobHandle,
-        api_client: ApiClient,
+        api_client: ApiClient | Transport,
         ws_client: StreamClient | None = None,
         *,
         user_callback: InterimCallback | None = None,

@@ -65,7 +65,7 @@ class JobArguments:
     def of(
         cls,
         handle: JobHandle,
-        api_client: ApiClient,
+        api_client: ApiClient | Transport,
         ws_client: StreamClient | None,
         *,
         result_decoder: Decoder[Any] | None = None,
@@ -104,7 +104,6 @@ class JobBase(ABC):
     def __init__(self, given: JobArguments) -> None:
         self._backend = given.backend
         self._transport = _transport(given.api_client, given.ws_client)
-        self._api_client = given.api_client
         self._teller = _teller(given.api_client)
         check_job_id(given.api_client, given.job_id)
         self._job_id = given.job_id
@@ -171,8 +170,8 @@ class JobBase(ABC):
         machine = self._machine
         return JobHandle(
             job_id=self._job_id,
-            service=service_name(self._api_client),
-            dialect=dialect_name(self._api_client),
+            service=service_name(self._transport),
+            dialect=dialect_name(self._transport),
             program_id=self._program_id,
             decoder=decoder_name(self._choose(None)),
             cursor=self._runner.delivered(self._after),

@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import MagicMock
 
 import attrs
 import pytest
@@ -24,6 +25,7 @@ from fakes import (
     FakeReactor,
     FakeStreams,
     Script,
+    SilentProtocol,
     World,
     over_time,
     says,
@@ -37,11 +39,14 @@ from adapters.drivers.subscriber import InterimResults
 from adapters.handles import dialect_name, service_name
 from adapters.http.client import RuntimeClient
 from adapters.http.transport import ClientTransport
+from adapters.ibmq.job import RuntimeJob as OriginalJob
 from adapters.job import RuntimeJob
 from adapters.job_base import JobArguments
 from adapters.local.local_runner import LocalRunner
 from adapters.service import RuntimeService
 from adapters.services.dialect import CURRENT, Dialect
+from adapters.transport import StreamEndpoint
+from runtime_core.commands import OpenStream
 from runtime_core.decoders import DecoderRegistry, ResultDecoder
 from runtime_core.errors import RuntimeInvalidStateError, UsageError
 from runtime_core.events import JobStarted, JobSucceeded
@@ -433,6 +438,48 @@ class OwnTransport:
 class NamedTransport(OwnTransport):
     service_name = "the cluster"
     url = "unused"
+
+
+class StreamingTransport(NamedTransport):
+    traits = ServiceTraits(pushes=True, resume=Resume.OFFSET)
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def perform(self, job_id: str, command: Any) -> Any:
+        return JobStarted(command.request)
+
+    def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
+        self.asked.append(command.after)
+        return StreamEndpoint("fake", 1, None, SilentProtocol())
+
+
+def test_a_job_of_a_transport_is_taken_up_at_the_cursor() -> None:
+    handle = attrs.evolve(HANDLE, service="the cluster", dialect="")
+    reactor, transport = FakeReactor(), StreamingTransport()
+    reactor.connections.append((OPENS, says("3")))
+    heard: list[Any] = []
+    job: RuntimeJob = RuntimeJob.from_handle(
+        handle, transport, user_callback=lambda _, value: heard.append(value), reactor=reactor
+    )
+    reactor.advance(1.0)
+    assert (heard, transport.asked) == ([3], [2])
+    assert job.handle() == attrs.evolve(handle, cursor=3, state=JobState.RUNNING)
+
+
+def test_a_job_of_the_original_s_class_is_taken_up_as_one() -> None:
+    client = FakeClient(FakeReactor())
+    handle = OriginalJob("b", client, job_id="j1", program_id="p").handle()
+    again = OriginalJob.from_handle(handle, client)
+    assert isinstance(again, OriginalJob)
+    assert again.handle() == handle
+
+
+def test_a_mock_of_a_client_is_no_transport() -> None:
+    client = MagicMock()
+    handle = RuntimeJob("b", client, None, "j1", "p").handle()
+    assert (handle.service, handle.dialect) == ("", "legacy")
+    assert RuntimeJob.from_handle(handle, client).handle() == handle
 
 
 def test_what_clients_and_transports_are_called() -> None:
