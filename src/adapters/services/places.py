@@ -51,7 +51,10 @@ class Place:
         path, around = "$", None
         for step in self.steps:
             if not isinstance(document, Mapping):
-                path, wanted = (path, "an object") if around else (f"$.{self}", wanted)
+                if around is None:
+                    path = f"$.{self}"
+                else:
+                    wanted = "an object"
                 break
             path, around = f"{path}.{step}", document
             document = document.get(step)
