@@ -87,12 +87,13 @@ class Engine:
         Raises:
             ServiceError: if the machine allows no more threads.
         """
+        atexit.register(self.close)
         try:
             self._thread.start()
         except RuntimeError as error:
+            atexit.unregister(self.close)
             self._loop.close()
             raise ServiceError(f"The local runner cannot be started: {error}.") from error
-        atexit.register(self.close)
         _engines.add(self)
 
     @property

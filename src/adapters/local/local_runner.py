@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import sqlite3
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import Any, assert_never
 
 from adapters.backend import RuntimeBackend
-from adapters.closing import Closing
 from adapters.job import InterimCallback, RuntimeJob
-from adapters.job_logs import LogPart
-from adapters.local.engine import Engine, Machinery
+from adapters.local.engine_owner import as_transport_error
 from adapters.local.machine import describe_backend, usable_cores
 from adapters.local.pipe_stream import PipeStream
-from adapters.local.records import DEFAULT_BACKEND, Job, JobStatus
-from adapters.local.replies import cancel, ending, found_job, status_event
-from adapters.local.submission import Submission, checked
-from adapters.local.told import job_metrics, job_text, log_part, log_text
+from adapters.local.records import DEFAULT_BACKEND, JobStatus
+from adapters.local.replies import cancel, ending, status_event
+from adapters.local.runner_calls import RunnerCalls
+from adapters.local.submission import Submission
 from adapters.run_options import RunOptions
 from adapters.services.ibm_legacy import RAN_TOO_LONG, as_promised
 from adapters.transport import StreamFile
@@ -38,7 +32,7 @@ from runtime_core.commands import (
 )
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
 from runtime_core.documents import read_backend, read_job
-from runtime_core.errors import RuntimeCoreError, TransportError, UsageError
+from runtime_core.errors import TransportError
 from runtime_core.events import (
     FailureReceived,
     JobQueued,
@@ -49,13 +43,11 @@ from runtime_core.events import (
 from runtime_core.tags import AnyTag
 from runtime_core.traits import Resume, ServiceTraits
 
-T = TypeVar("T")
-
 TRAITS = ServiceTraits(pushes=True, resume=Resume.OFFSET)
 """What the machine must know of this transport."""
 
 
-class LocalRunner(Closing):
+class LocalRunner(RunnerCalls):
     """Runs programs in child processes of this one; a `Transport` that can submit.
 
     ::
@@ -93,16 +85,8 @@ class LocalRunner(Closing):
         *,
         tags: Sequence[AnyTag] = (),
     ) -> None:
-        if workers is not None and workers < 1:
-            raise UsageError("The number of workers must be 1 or more.")
-        self._workers = workers
-        self._data = None if data is None else Path(data).expanduser().absolute()
+        super().__init__(workers, data)
         self._tags = tags
-        self._engine: Engine | None = None
-        self._closed = False
-        # Held for moments only; in the child of a fork it is not touched.
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
 
     # ---- a transport ---------------------------------------------------------------------------
 
@@ -144,7 +128,7 @@ class LocalRunner(Closing):
         try:
             return self._reply(job_id, command)
         except Exception as error:
-            failure = _as_transport_error(error)
+            failure = as_transport_error(error)
         return RequestFailed(command.request, failure, failure.retryable)
 
     def stream(self, job_id: str, command: OpenStream) -> StreamFile:
@@ -244,104 +228,6 @@ class LocalRunner(Closing):
         workers = self._workers or usable_cores()
         return RuntimeBackend(name, lambda: read_backend(describe_backend(name, workers)))
 
-    # ---- what else a job tells -----------------------------------------------------------------
-
-    def job_get(self, job_id: str) -> dict[str, Any]:
-        """Give what is known of a job: see `JobDocument`.
-
-        Raises:
-            RuntimeJobNotFoundError: if there is no such job.
-            UsageError: if this is closed.
-            ServiceError: if the directory cannot be used.
-        """
-        text, tags = self._asked_of(job_id, lambda here, job: (job_text(here.store, job), job.tags))
-        document: dict[str, Any] = json.loads(text)
-        return document | {"tags": list(tags)}
-
-    def job_logs(self, job_id: str) -> str:
-        """Give what a job has printed; the end of it, if that is very long. Raises as `job_get`."""
-        return self._asked_of(job_id, lambda here, job: log_text(here.store, job))
-
-    def job_logs_part(self, job_id: str, start: int) -> LogPart:
-        """Give what a job has printed from byte `start` on. Raises as `job_get`."""
-        found = self._asked_of(job_id, lambda here, job: log_part(here.store, job, start))
-        return LogPart(*found)
-
-    def job_metrics(self, job_id: str) -> dict[str, Any]:
-        """Give when a job began and ended, and how long it ran. Raises as `job_get`."""
-        return self._asked_of(job_id, lambda here, job: job_metrics(here.store, job))
-
-    def job_tag(self, job_id: str, tags: Iterable[str]) -> None:
-        """Give a job these tags instead of those it has. Raises as `job_get`.
-
-        Raises:
-            OptionsError: if they are not several texts.
-        """
-        wanted = checked({"job_tags": list(tags)}).job_tags or ()
-        self._asked_of(job_id, lambda here, job: here.store.tag_job(job, wanted))
-
-    # ---- the object ----------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """End the programs that run, and wait until nothing of them is left. May be repeated.
-
-        It takes some seconds at most, where a program does not end at once when it is told to.
-        """
-        if os.getpid() != self._pid:
-            return  # they are the parent's
-        with self._lock:
-            self._closed = True
-            engine = self._engine
-        if engine is not None:
-            engine.close()
-
-    def __repr__(self) -> str:
-        where = "" if self._data is None else f" in {str(self._data)!r}"
-        return f"<LocalRunner{where}>"
-
-    def _running(self) -> Engine:
-        """Give the engine, started if it was not.
-
-        Raises:
-            UsageError: if this is closed, or was made before a fork.
-            ServiceError: if the machine allows no more threads.
-        """
-        if os.getpid() != self._pid:
-            raise UsageError(
-                "This local runner belongs to the process from which this one was forked: make "
-                "one here."
-            )
-        with self._lock:
-            if self._closed:
-                raise UsageError("This local runner is closed: make a new one.")
-            engine = self._engine
-            if engine is None or engine.has_ended:
-                engine = self._engine = Engine(self._data, self._workers)
-                engine.start()
-                # Nobody can reach its jobs any more. It is not waited for, wherever that happens.
-                weakref.finalize(self, engine.stop).atexit = False
-            return engine
-
-    def _asked(self, work: Callable[[Machinery], T]) -> T:
-        """Do something where the jobs are.
-
-        Raises:
-            TransportError: if the store does not do what it should.
-        """
-        try:
-            return self._running().call(work)
-        except (sqlite3.Error, OSError) as error:
-            raise _as_transport_error(error) from error
-
-    def _asked_of(self, job_id: str, work: Callable[[Machinery, Job], T]) -> T:
-        """Do something with a job, where it is.
-
-        Raises:
-            RuntimeJobNotFoundError: if there is none.
-            TransportError: if the store does not do what it should.
-        """
-        return self._asked(lambda here: work(here, found_job(here, job_id)))
-
     # ---- replies -------------------------------------------------------------------------------
 
     def _reply(self, job_id: str, command: RequestCommand) -> ReplyEvent:
@@ -369,15 +255,3 @@ class LocalRunner(Closing):
         # A large one is read here, so that it holds up nobody else.
         data = found.read_bytes() if isinstance(found, Path) else found
         return status, None if data is None else data.decode()
-
-
-def _as_transport_error(error: Exception) -> TransportError:
-    if isinstance(error, TransportError):
-        return error
-    if isinstance(error, RuntimeCoreError):
-        failure = TransportError(str(error))
-    else:  # the disk may have room again
-        what = f"The local runner's store cannot be used: {error}."
-        failure = TransportError(what, retryable=isinstance(error, sqlite3.Error | OSError))
-    failure.__cause__ = error
-    return failure
