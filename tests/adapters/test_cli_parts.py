@@ -33,7 +33,9 @@ from adapters.local.store import Store
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 OF_A_JOB = ("watch", "status", "result", "logs", "cancel")
-NEEDED = {"run": ["p.py"], "completion": ["bash"]} | {name: ["j1"] for name in OF_A_JOB}
+NEEDED = {"run": ["p.py"], "completion": ["bash"], "replay": ["f"]} | {
+    name: ["j1"] for name in OF_A_JOB
+}
 MAIN = "def main(backend, user_messenger):\n    pass\n"
 
 
@@ -191,6 +193,8 @@ def test_the_readme_says_which_commands_are_for_this_machine_alone() -> None:
     alone = set(re.findall(r"`(\w+)`", named))
     assert alone <= set(COMMANDS)
     for command in COMMANDS:
+        if command == "replay":
+            continue  # it is for no service at all
         place = parse([command, *NEEDED.get(command, [])])
         takes_url = "url" in place and command != "prune"  # which only says why not
         assert takes_url is (command not in alone)

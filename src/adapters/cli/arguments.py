@@ -13,6 +13,7 @@ from adapters.cli.commands import (
     jobs,
     logs,
     prune,
+    replay,
     result,
     run,
     serve,
@@ -30,6 +31,7 @@ COMMANDS: Final = {
     "logs": logs,
     "cancel": cancel,
     "prune": prune,
+    "replay": replay,
     "serve": serve,
     "completion": completion,
 }

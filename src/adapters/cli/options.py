@@ -62,6 +62,12 @@ def add_following(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="cancel the job at the first Ctrl-C, instead of leaving it running",
     )
+    parser.add_argument(
+        "--journal",
+        metavar="FILE",
+        help="write down what happens, without results and tokens, for a bug report: `replay` "
+        "shows it",
+    )
     add_place(parser).add_argument(
         "--resume",
         choices=["live", "replay", "offset"],

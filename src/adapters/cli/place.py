@@ -19,6 +19,7 @@ from adapters.cli.text import printable
 from adapters.job import RuntimeJob
 from adapters.service import RuntimeService
 from runtime_core.errors import RuntimeCoreError, TransportError
+from runtime_core.observer import Observer
 
 
 @attrs.frozen
@@ -33,6 +34,8 @@ class Place:
     """The data directory of the one on this machine; None for the usual one."""
     resume: str = "live"
     """How the streams at `url` are resumed."""
+    journal: str | None = None
+    """Where what happens to jobs is written down; None for nowhere."""
 
     @classmethod
     def given(cls, options: argparse.Namespace) -> Place:
@@ -40,7 +43,8 @@ class Place:
         token = options.token
         if token is None:
             token = os.environ.get(TOKEN_VARIABLE, "")
-        return cls(options.url, token, options.data, getattr(options, "resume", None) or "live")
+        resume = getattr(options, "resume", None) or "live"
+        return cls(options.url, token, options.data, resume, getattr(options, "journal", None))
 
     @property
     def name(self) -> str:
@@ -68,18 +72,34 @@ class Place:
                 "machine keeps its jobs, and `run` makes it."
             )
         try:
-            with self._opened() as service:
+            with self._observer() as observer, self._opened(observer) as service:
                 yield service
         except RuntimeCoreError as error:
             raise CommandError(self.complaint(error)) from error
 
-    def _opened(self) -> RuntimeService:
+    @contextmanager
+    def _observer(self) -> Iterator[Observer | None]:
+        if self.journal is None:
+            yield None
+            return
+        from adapters.journal_file import JournalFile
+
+        try:
+            journal = JournalFile(self.journal, secrets=[self.token])
+        except OSError as error:
+            raise CommandError(
+                f"The journal {self.journal} cannot be written: {error.strerror}."
+            ) from error
+        with journal:
+            yield journal
+
+    def _opened(self, observer: Observer | None) -> RuntimeService:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 if self.url is None:
-                    return RuntimeService.local(data=self.data)
-                return RuntimeService(self.url, self.token, resume=self.resume)
+                    return RuntimeService.local(data=self.data, observer=observer)
+                return RuntimeService(self.url, self.token, resume=self.resume, observer=observer)
             except (ValueError, OSError) as error:
                 raise CommandError(str(error)) from error
             finally:

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> Exit:
         CommandError: if the program or the service cannot be used.
     """
     if options.detach:
-        for name in ("timeout", "cancel_on_interrupt"):
+        for name in ("timeout", "cancel_on_interrupt", "journal"):
             if getattr(options, name):
                 options.parser.error(f"--{name.replace('_', '-')} has no meaning with --detach")
         return _submit_only(options)
