@@ -3,8 +3,8 @@
 `<!-- table: watch -->` becomes a table of the machine, `<!-- diagram: watch -->` the same as a
 diagram, `<!-- meanings: watch.WatchSignal -->` what the members of an enum mean.
 `<!-- reference: MODULES -->` becomes the entries of the public names that come from these modules,
-`<!-- reference: the rest of runtime_core -->` those that no other page has, so that none is missing,
-and `<!-- reference: all of runtime_core.testing -->` all names of a package.
+`<!-- reference: the rest of runtime_core -->` those that no other page has, so that none is
+missing, and `<!-- reference: all of runtime_core.testing -->` all names of a package.
 """
 
 from __future__ import annotations
