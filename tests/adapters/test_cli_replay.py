@@ -142,7 +142,7 @@ def test_several_jobs_are_told_apart() -> None:
 
 def test_what_is_not_known_is_said() -> None:
     traits = ServiceTraits(on_unknown_status=JobState.ERROR)
-    events = [WaitStarted(1, Need.STATUS), CancelRequested(2)]
+    events: list[Event] = [WaitStarted(1, Need.STATUS), CancelRequested(2)]
     shown = list(timeline(replay(journalled(("j1", traits, events)))))
     assert shown[1].endswith("its service has no streams, unknown words are taken for failed")
     assert shown[3].startswith("     0.000  not known  caller: waits for the status (wait 1)")

@@ -12,7 +12,7 @@ from conditions import eventually
 
 from adapters import RuntimeService
 from adapters.local.process import LocalServiceProcess
-from runtime_core import JobState, replay
+from runtime_core import JobState, Step, replay
 from runtime_core.events import CancelRequested, InterimReceived, ResultReceived
 
 
@@ -25,7 +25,7 @@ def home() -> Iterator[LocalServiceProcess]:
 def test_a_run_and_a_watch_are_written_down(home: LocalServiceProcess, tmp_path: Path) -> None:
     program, path = tmp_path / "count.py", tmp_path / "journal"
     program.write_text(COUNT)
-    place = ["--url", home.url, "--resume", "offset", "--journal", path]
+    place: list[str | Path] = ["--url", home.url, "--resume", "offset", "--journal", path]
     secret = {"RUNTIME_CORE_TOKEN": home.access_token}
     ran = call("run", program, *place, **secret)
     assert ran.returncode == 0, ran.stderr
@@ -51,10 +51,9 @@ def test_what_a_killed_command_has_written_is_there(
 ) -> None:
     program, path, until = tmp_path / "sleep.py", tmp_path / "journal", tmp_path / "until"
     program.write_text(SLEEP)
-    place = ["--url", home.url, "--resume", "offset", "--journal", path]
-    process = start(
-        *("run", program, "-i", f"until={until}", *place), RUNTIME_CORE_TOKEN=home.access_token
-    )
+    place: list[str | Path] = ["--url", home.url, "--resume", "offset", "--journal", path]
+    place = ["run", program, "-i", f"until={until}", *place]
+    process = start(*place, RUNTIME_CORE_TOKEN=home.access_token)
     with process:
         read_until(process, r"running")
         assert eventually(lambda: "InterimReceived" in path.read_text("ascii"))
@@ -73,7 +72,7 @@ def test_what_a_killed_command_has_written_is_there(
 def test_a_service_of_this_machine_hands_the_observer_on(
     home: LocalServiceProcess, tmp_path: Path
 ) -> None:
-    seen = []
+    seen: list[Step] = []
     with RuntimeService.local(data=home.data, observer=seen.append) as service:
         program = tmp_path / "sleep.py"
         program.write_text(SLEEP)

@@ -17,7 +17,6 @@ from adapters import (
     StatusReader,
     StreamFile,
     StreamProtocol,
-    Submission,
     SubmittingTransport,
     Transport,
     status_words,
@@ -127,12 +126,14 @@ def test_a_dialect_is_data() -> None:
     said = words({"phase": "WOVEN"}, 3)
     assert_type(said, LifecycleEvent | UnknownStatusReported)
     assert said == JobSucceeded(3)
-    calls = JobCalls(status="GET /w/{id}", result="GET /w/{id}/r", cancel="DELETE /w/{id}")
+    calls = JobCalls(
+        status="GET /w/{id}", result="GET /w/{id}/r", cancel="DELETE /w/{id}", submit="POST /w"
+    )
     loom = Dialect(
         "loom",
         words,
         calls=calls,
-        submission=Submission("POST /w", lambda program, inputs, options: dict(inputs)),
+        write_job=lambda program, inputs, options: dict(inputs),
     )
     with DialectClient("http://127.0.0.1:9", "", dialect=loom) as client:
         transport: Transport = ClientTransport(client)

@@ -96,11 +96,6 @@ class LocalRunner(RunnerCalls):
         return TRAITS
 
     @property
-    def service_name(self) -> str:
-        """What handles of its jobs name: the data directory; empty if that goes with it."""
-        return "" if self._data is None else f"local:{self._data}"
-
-    @property
     def service(self) -> object:
         """This object: see `ServiceTransport`."""
         return self
@@ -111,7 +106,7 @@ class LocalRunner(RunnerCalls):
 
         Empty without one: its jobs end with it.
         """
-        return "" if self._data is None else self._data.as_uri()
+        return "" if self._data is None else f"local:{self._data}"
 
     @property
     def status_requests_per_second(self) -> float:
