@@ -397,7 +397,7 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # nobody waits for it any more
             self.wfile.write(body)
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - the base class names it
         """Say nothing."""
 
 
