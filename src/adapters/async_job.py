@@ -16,7 +16,7 @@ from adapters.drivers.job_runner import JobRunner
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
-from adapters.transport import Transport
+from adapters.transport import AsyncTransport, Transport
 from adapters.value_type import Made, Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
@@ -54,9 +54,11 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
     Args:
         backend: where the job runs; given back by `backend()` as it is.
         api_client: does the requests, for instance a `RuntimeClient`: it blocks, and is called on
-            threads. It is not closed by this object.
+            threads, as a `Transport` is; an `AsyncTransport` is awaited on the loop. It is not
+            closed by this object.
         ws_client: knows the streams, for instance a `RuntimeWebsocketClient`; None if the service
-            has none: then everything but streaming works, by polling.
+            has none: then everything but streaming works, by polling. Also None with a transport,
+            which opens the streams itself.
         job_id: the job, as its service names it.
         program_id: what the job runs; chooses the decoder of its results.
         params: the inputs of the job; None if they are not known here.
@@ -76,15 +78,16 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         reactor: where the job lives; by default one of its own. Jobs of one service share one.
 
     Raises:
-        UsageError: if `creation_date` is no time, or `result_decoder` no decoder. From every
-            method, if there is no running event loop, or another than before.
+        UsageError: if `creation_date` is no time, `result_decoder` no decoder, or there is a
+            `ws_client` beside a transport. From every method, if there is no running event loop,
+            or another than before.
         RuntimeInvalidStateError: if a `user_callback` is given and the service has no streams.
     """
 
     def __init__(
         self,
         backend: Any,
-        api_client: ApiClient | Transport,
+        api_client: ApiClient | Transport | AsyncTransport,
         ws_client: StreamClient | None,
         job_id: str,
         program_id: str,
@@ -132,7 +135,7 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
     def from_handle(
         cls,
         handle: JobHandle,
-        api_client: ApiClient | Transport,
+        api_client: ApiClient | Transport | AsyncTransport,
         ws_client: StreamClient | None = None,
         *,
         user_callback: AsyncInterimCallback | None = None,

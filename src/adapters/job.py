@@ -12,6 +12,7 @@ from adapters.closing import Closing
 from adapters.drivers.inbox import Gap, Inbox
 from adapters.drivers.job_driver import JobDriver
 from adapters.drivers.job_runner import JobRunner
+from adapters.drivers.performers import blocking
 from adapters.drivers.reactor import ThreadReactor, shared_reactor
 from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, StreamClient
@@ -79,7 +80,7 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
 
     Raises:
         UsageError: if `creation_date` is no time, `result_decoder` no decoder, or there is a
-            `ws_client` beside a `Transport`.
+            `ws_client` beside a `Transport`, or that is an `AsyncTransport`.
         RuntimeInvalidStateError: if a `user_callback` is given and the service has no streams.
     """
 
@@ -124,7 +125,7 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
             )
         )
         self._reactor = shared_reactor() if reactor is None else reactor
-        self._driver = JobDriver(self._machine, self._transport, self._reactor, observer)
+        self._driver = JobDriver(self._machine, blocking(self._transport), self._reactor, observer)
         if initial is not None:
             self._runner.begin(initial)
         if user_callback is not None:

@@ -16,7 +16,7 @@ from adapters.http.transport import ApiClient, ClientTransport, StreamClient, as
 from adapters.job_facts import JobFacts
 from adapters.job_logs import LogPart
 from adapters.services.dialect import check_job_id
-from adapters.transport import Transport
+from adapters.transport import AsyncTransport, Transport
 from runtime_core.cancel import CancelOutcome
 from runtime_core.decoders import (
     Decoder,
@@ -46,7 +46,7 @@ class JobArguments:
     """What a job is made of, whoever it is made for; `RuntimeJob` says what each is."""
 
     backend: Any
-    api_client: ApiClient | Transport
+    api_client: ApiClient | Transport | AsyncTransport
     ws_client: StreamClient | None
     job_id: str
     program_id: str
@@ -65,7 +65,7 @@ class JobArguments:
     def of(
         cls,
         handle: JobHandle,
-        api_client: ApiClient | Transport,
+        api_client: ApiClient | Transport | AsyncTransport,
         ws_client: StreamClient | None,
         *,
         result_decoder: Decoder[Any] | None = None,
@@ -266,9 +266,13 @@ def check_wait(wait: float) -> None:
         raise ValueError(f"wait is in seconds, 0 or more: not {wait!r}")
 
 
-def _transport(given: ApiClient | Transport, ws_client: StreamClient | None) -> Transport:
+def _transport(
+    given: ApiClient | Transport | AsyncTransport, ws_client: StreamClient | None
+) -> Transport | AsyncTransport:
     # A mock has whatever it is asked for, but no such traits.
-    if not (isinstance(given, Transport) and isinstance(given.traits, ServiceTraits)):
+    if not (
+        isinstance(given, Transport | AsyncTransport) and isinstance(given.traits, ServiceTraits)
+    ):
         return ClientTransport(given, ws_client, None if ws_client is None else ws_client.traits)
     if ws_client is not None:
         name = type(given).__name__

@@ -12,7 +12,7 @@ import gc
 import queue
 import re
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
@@ -169,6 +169,8 @@ class FakeAsyncioReactor(AsyncioReactor):
         return self._budgets.of(service)
 
     def open_channel(self, connection: int, stream: AnyStream, listener: Listener) -> Channel:
+        if isinstance(stream, AsyncIterator):
+            return super().open_channel(connection, stream, listener)
         return self._world.open_channel(connection, stream, listener)
 
 

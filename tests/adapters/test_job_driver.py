@@ -12,6 +12,7 @@ from fakes import CLOSES, NEVER, OPENS, FakeReactor, FakeStreams, says
 from adapters.drivers.inbox import Batch, End, Item
 from adapters.drivers.job_driver import JobDriver
 from adapters.drivers.job_requests import REQUEST_DEADLINE, RESULT_DEADLINE
+from adapters.drivers.performers import OnThreads
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import FetchResult, FetchStatus, OpenStream, RequestCommand, SendCancel
 from runtime_core.errors import RuntimeInvalidStateError, TransportError, UsageError
@@ -258,6 +259,9 @@ def forked(b: Bench) -> FakeReactor:
     """Do as in the child of a fork: everything that the reactor had is gone."""
     b.reactor = FakeReactor()
     b.driver._reactor = b.driver.runner._reactor = b.driver.runner._requests._reactor = b.reactor
+    performer = b.driver.runner._requests._performer
+    assert isinstance(performer, OnThreads)
+    performer._reactor = b.reactor
     b.driver.runner.after_fork()
     return b.reactor
 

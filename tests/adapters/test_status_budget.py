@@ -28,6 +28,7 @@ from many_jobs import ListedJobs, ManyJobs, ask, follow, unread
 
 from adapters import RuntimeService
 from adapters.drivers.budgets import Budgets
+from adapters.drivers.performers import OnThreads
 from adapters.drivers.questions import Question, Queue
 from adapters.drivers.reactor import SharedReactor
 from adapters.drivers.status_budget import GATHERING
@@ -1079,6 +1080,9 @@ def forked(service: ManyJobs, jobs: list[RuntimeJob]) -> FakeReactor:
         runner = job._driver.runner
         job._reactor = job._driver._reactor = child
         runner._reactor = runner._requests._reactor = child
+        performer = runner._requests._performer
+        assert isinstance(performer, OnThreads)
+        performer._reactor = child
         runner.after_fork()
     return child
 

@@ -13,8 +13,10 @@ from typing import TypeVar
 from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.drivers.job_driver import SILENCE
 from adapters.drivers.job_runner import CatchUp, JobRunner
+from adapters.drivers.performers import OnThreads, Performer, blocking, is_awaited
 from adapters.drivers.subscriber import Subscriber
-from adapters.transport import Transport
+from adapters.drivers.task_performer import InTasks
+from adapters.transport import AsyncTransport, Transport
 from runtime_core.events import (
     CancelRequested,
     ReplayRequested,
@@ -36,11 +38,16 @@ class AsyncJobDriver:
     def __init__(
         self,
         machine: JobMachine,
-        transport: Transport,
+        transport: Transport | AsyncTransport,
         reactor: AsyncioReactor,
         observer: Observer | None = None,
     ) -> None:
-        self.runner = JobRunner(machine, transport, reactor, observer)
+        performer: Performer = (
+            InTasks(machine.job_id, transport)
+            if is_awaited(transport)
+            else OnThreads(machine.job_id, blocking(transport), reactor)
+        )
+        self.runner = JobRunner(machine, transport, performer, reactor, observer)
         """The half that is the same for all drivers."""
         self._reactor = reactor
 

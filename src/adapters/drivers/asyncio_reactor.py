@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from adapters.drivers.async_iterator_channel import AsyncIteratorChannel
 from adapters.drivers.asyncio_loop import AsyncioLoop
 from adapters.drivers.asyncio_share import LoopShare, share_of
 from adapters.drivers.channel import Channel, OwnedChannel
@@ -101,7 +102,11 @@ class AsyncioReactor:
         listener: Callable[[Sequence[StreamEvent]], None],
     ) -> Channel:
         """See `Reactor`."""
-        channel = open_stream(self.loop, self._share.workers, connection, stream, listener)
+        channel: OwnedChannel = (
+            AsyncIteratorChannel(self.loop, connection, stream, listener)
+            if isinstance(stream, AsyncIterator)
+            else open_stream(self.loop, self._share.workers, connection, stream, listener)
+        )
         self._channels.add(channel)
         channel.on_gone = partial(self._gone, channel)
         return channel

@@ -14,6 +14,8 @@ from typing import Protocol
 import attrs
 
 from adapters.drivers.observing import observed
+from adapters.drivers.performers import blocking
+from adapters.drivers.reply_rules import interrupted, performed
 from adapters.transport import Transport
 from runtime_core.commands import (
     Command,
@@ -23,12 +25,11 @@ from runtime_core.commands import (
     StartTimer,
     StopTimer,
 )
-from runtime_core.errors import RuntimeInvalidStateError, TransportError
+from runtime_core.errors import RuntimeInvalidStateError
 from runtime_core.events import (
     CancelRequested,
     Event,
     Need,
-    RequestFailed,
     TimerFired,
     WaitEnded,
     WaitStarted,
@@ -61,6 +62,9 @@ class BlockingDriver:
         clock: by default the system's.
         report: gets the lines that are for a log.
         observer: is called with each `Step` of the machine, in the caller's thread.
+
+    Raises:
+        UsageError: if the requests of the transport have to be awaited.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class BlockingDriver:
         observer: Observer | None = None,
     ) -> None:
         self.machine = JobMachine(job_id, attrs.evolve(transport.traits, pushes=False))
-        self._transport = transport
+        self._transport = blocking(transport)
         self._clock = clock
         self._report = report
         self._show = _show_nobody
@@ -138,7 +142,7 @@ class BlockingDriver:
                 # Taken out when it is through, so that an interruption finds it there.
                 command = todo[0]
                 if isinstance(command, RequestCommand):
-                    reply = self._transport.perform(self.machine.job_id, command)
+                    reply = performed(self._transport, self.machine.job_id, command)
                     self._receive(reply, todo)
                 else:
                     self._carry_out(command)
@@ -160,12 +164,10 @@ class BlockingDriver:
 
     def _interrupt(self, todo: deque[Command]) -> None:
         """Fail the requests among the commands, and carry out the others, which need no I/O."""
-        error = TransportError("The request was interrupted.", retryable=True)
         while todo:
             command = todo.popleft()
             if isinstance(command, RequestCommand):
-                failed = RequestFailed(command.request, error, retryable=True)
-                self._receive(failed, todo)
+                self._receive(interrupted(command), todo)
             else:
                 self._carry_out(command)
 

@@ -12,6 +12,7 @@ from functools import partial
 import attrs
 
 from adapters.drivers.job_runner import CatchUp, JobRunner
+from adapters.drivers.performers import OnThreads
 from adapters.drivers.reactor import ThreadReactor
 from adapters.drivers.subscriber import Subscriber
 from adapters.transport import Transport
@@ -53,7 +54,8 @@ class JobDriver:
         reactor: ThreadReactor,
         observer: Observer | None = None,
     ) -> None:
-        self.runner = JobRunner(machine, transport, reactor, observer)
+        performer = OnThreads(machine.job_id, transport, reactor)
+        self.runner = JobRunner(machine, transport, performer, reactor, observer)
         """The half on the loop."""
         self._reactor = reactor
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from adapters.drivers.loop import Task, TimerHandle
+from adapters.drivers.performers import Performer
 from adapters.drivers.questions import Question
 from adapters.drivers.reactor import Reactor
 from adapters.drivers.status_budget import StatusBudget
-from adapters.transport import DEFAULT_STATUS_RATE, ServiceTransport, Transport
+from adapters.transport import DEFAULT_STATUS_RATE, AsyncTransport, ServiceTransport, Transport
 from runtime_core.commands import FetchResult, FetchStatus, RequestCommand, SendCancel
 from runtime_core.errors import TransportError
 from runtime_core.events import ReplyEvent, RequestFailed
@@ -26,26 +27,30 @@ class JobRequests:
 
     Args:
         job_id: the job.
-        transport: does them.
-        reactor: gives the threads, the timers and the budget.
+        transport: says, if it does, which service it is that they are for.
+        performer: does them.
+        reactor: gives the timers and the budget.
         receive: gets the reply to each, once.
     """
 
     def __init__(
         self,
         job_id: str,
-        transport: Transport,
+        transport: Transport | AsyncTransport,
+        performer: Performer,
         reactor: Reactor,
         receive: Callable[[ReplyEvent], None],
     ) -> None:
         self._job_id = job_id
         self._transport = transport
+        self._performer = performer
         self._service = transport if isinstance(transport, ServiceTransport) else None
         self._reactor = reactor
         self._receive = receive
         self._known_budget: StatusBudget | None = None
         self._open: set[int] = set()
         self._deadlines: dict[int, TimerHandle] = {}
+        self._under_way: dict[int, Task] = {}
         self._queued: dict[int, Question] = {}
         self._place = 0
 
@@ -111,6 +116,7 @@ class JobRequests:
         for handle in self._deadlines.values():
             handle.cancel()
         self._queued.clear()
+        self._under_way.clear()
         self._deadlines.clear()
 
     def hear(self, failure: RequestFailed) -> None:
@@ -125,24 +131,11 @@ class JobRequests:
         if question is not None and question.place:
             self._place = 0
         seconds = RESULT_DEADLINE if isinstance(command, FetchResult) else REQUEST_DEADLINE
-        perform = partial(self._perform, command)
-        abandon = partial(self._abandon, number, seconds, perform)
-        self._deadlines[number] = self._reactor.call_later(seconds, abandon)
-        self._reactor.run_request(perform)
-
-    def _perform(self, command: RequestCommand) -> None:
-        """On a worker: do the request; whatever happens, the machine hears of it once."""
-        reply: ReplyEvent = RequestFailed(
-            command.request, TransportError("The request was interrupted.", retryable=True), True
-        )
-        try:
-            reply = self._transport.perform(self._job_id, command)
-        except Exception as error:
-            failure = TransportError(f"The transport failed: {error}")
-            failure.__cause__ = error
-            reply = RequestFailed(command.request, failure)
-        finally:
-            self._reactor.call_soon(lambda: self._on_reply(command.request, reply))
+        # The deadline first: it holds as well if there are no more threads.
+        task = partial(self._abandon, number, seconds)
+        self._deadlines[number] = self._reactor.call_later(seconds, task)
+        tell = partial(self._on_reply, number)
+        self._under_way[number] = self._performer.perform(command, tell)
 
     def _on_reply(self, number: int, reply: ReplyEvent) -> None:
         self._budget.hear(reply)
@@ -153,13 +146,16 @@ class JobRequests:
         question = self._queued.pop(number, None)
         if question is not None and question.place:
             self._place = 0
+        self._under_way.pop(number, None)
         deadline = self._deadlines.pop(number, None)
         if deadline is not None:
             deadline.cancel()
         self._receive(reply)
 
-    def _abandon(self, number: int, seconds: float, perform: Task) -> None:
-        self._reactor.abandon_request(perform)
+    def _abandon(self, number: int, seconds: float) -> None:
+        abandon = self._under_way.pop(number, None)
+        if abandon is not None:
+            abandon()
         message = f"The service did not answer within {seconds:g} s."
         error = TransportError(message, retryable=True)
         self._reply(number, RequestFailed(number, error, retryable=True))
@@ -170,6 +166,7 @@ class JobRequests:
         """In the child of a fork: give the replies to what was under way, which is lost."""
         lost = [RequestFailed(number, error, retryable=True) for number in sorted(self._open)]
         self._open.clear()
+        self._under_way.clear()
         self._deadlines.clear()
         self._queued.clear()
         self._known_budget = None

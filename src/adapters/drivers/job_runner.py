@@ -19,10 +19,11 @@ from adapters.drivers.inbox import Batch, End, Gap, Mark
 from adapters.drivers.job_requests import JobRequests
 from adapters.drivers.loop import TimerHandle
 from adapters.drivers.observing import observed
+from adapters.drivers.performers import Performer
 from adapters.drivers.reactor import Reactor
 from adapters.drivers.stream_rules import StreamRules
 from adapters.drivers.subscriber import Subscriber
-from adapters.transport import Transport
+from adapters.transport import AsyncTransport, Transport
 from runtime_core.commands import (
     CloseStream,
     Command,
@@ -103,7 +104,8 @@ class JobRunner:
     def __init__(
         self,
         machine: JobMachine,
-        transport: Transport,
+        transport: Transport | AsyncTransport,
+        performer: Performer,
         reactor: Reactor,
         observer: Observer | None = None,
     ) -> None:
@@ -116,7 +118,7 @@ class JobRunner:
         """Who gets the interim results, or got them last. May be read from every thread."""
         self._transport = transport
         self._reactor = reactor
-        self._requests = JobRequests(machine.job_id, transport, reactor, self._receive)
+        self._requests = JobRequests(machine.job_id, transport, performer, reactor, self._receive)
         self._numbers = itertools.count(1)
         self._waiters: dict[int, Waiter] = {}
         self._subscription = 0

@@ -33,5 +33,5 @@ def open_stream(
         return IteratorChannel(loop, workers, connection, stream, listener)
     raise UsageError(
         f"Transport.stream gave one {type(stream).__name__}, expected a StreamEndpoint, a "
-        "StreamFile or an iterator of events."
+        "StreamFile or an iterator of events; an asynchronous one is for AsyncRuntimeJob alone."
     )
