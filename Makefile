@@ -24,8 +24,8 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults interop conformance \
-	docs mutants test-all format clean
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults seeded \
+	interop conformance docs mutants test-all format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -61,14 +61,14 @@ imports: $(STAMP) ## Check who may import what (import-linter)
 	@echo "imports: import-linter"
 	@$(VENV)/bin/lint-imports --no-logo
 
-# The core is pure, so its own tests can reach all of it, and must. The exhaustive walks are left to
-# the run of all tests: measuring makes them several times slower, and they reach nothing more. So are
-# the hostile texts, which take hundreds of MiB.
+# The core is pure, so its own tests can reach all of it, and must. The exhaustive walks and the bugs
+# that are sown are left to the run of all tests: measuring makes them several times slower, and they
+# reach nothing more. So are the hostile texts, which take hundreds of MiB.
 core-cover: $(STAMP)
 	@echo "core-cover: every line and branch of runtime_core, by tests/core alone"
 	@$(PY) -m coverage run -m pytest --quiet tests/core \
 		--ignore-glob='tests/core/test_exploration*.py' --ignore=tests/core/test_walks.py \
-		--ignore=tests/core/test_hostile_texts.py
+		--ignore=tests/core/test_hostile_texts.py --ignore=tests/core/test_seeded_bugs.py
 	@$(PY) -m coverage report --fail-under=100
 
 cover: $(STAMP) ## Measure what all tests cover of both packages, with an HTML report
@@ -97,6 +97,10 @@ soak-kill: $(STAMP) ## Kill the local service at 100 moments under load; SEED=..
 faults: $(STAMP) ## Run 2,000 schedules of faults; SEED=... SCHEDULE=... repeats one
 	@echo "faults: tests/faults/faults_run.py"
 	@$(PY) tests/faults/faults_run.py
+
+seeded: $(STAMP) ## Sow bugs into the machine, and have the test tools find each of them
+	@echo "seeded: tests/core/seeded.py"
+	@$(PY) tests/core/seeded.py
 
 # Three environments, as the clients do not get on with each other, nor with us; our own has Qiskit,
 # of the last version that writes circuits which the original reads.

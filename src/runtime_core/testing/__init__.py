@@ -17,6 +17,9 @@ A `FakeTransport` is a service for what drives a machine, and a `FakeClock` the 
     transport = FakeTransport(JobState.QUEUED, Fails(503, retry_after=3.0), JobState.DONE)
     BlockingDriver("j1", transport, clock=clock).wait(Need.FINAL)
     assert clock.monotonic() > 3.0
+
+`JobRules` puts a machine, a service and the network between them through everything that can happen
+to a job, and `explore` through every state that there is.
 """
 
 from runtime_core.testing.alphabet import LATE_EVENTS, every_event
@@ -46,14 +49,19 @@ from runtime_core.testing.fake_script import (
 )
 from runtime_core.testing.fake_stream import FakeStream
 from runtime_core.testing.fake_transport import Asked, FakeTransport, Submitted
+from runtime_core.testing.job_rules import JobRules
+from runtime_core.testing.job_world import JobWorld
 from runtime_core.testing.ledger import Ledger, RequestKind, step
 from runtime_core.testing.strategies import (
     cuts,
     events,
+    honest_services,
     interim_messages,
     lifecycles,
     service_traits,
 )
+from runtime_core.testing.truth import Truth
+from runtime_core.testing.witness import Witness
 
 __all__ = [
     "LATE_EVENTS",
@@ -71,6 +79,8 @@ __all__ = [
     "FakeTimer",
     "FakeTransport",
     "Hangs",
+    "JobRules",
+    "JobWorld",
     "Late",
     "Ledger",
     "Loses",
@@ -82,11 +92,14 @@ __all__ = [
     "Step",
     "StreamStep",
     "Submitted",
+    "Truth",
+    "Witness",
     "cuts",
     "events",
     "every_event",
     "explore",
     "explore_sequences",
+    "honest_services",
     "interim_messages",
     "lifecycles",
     "service_traits",
