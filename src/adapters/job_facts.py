@@ -9,9 +9,9 @@ from typing import Any
 
 from adapters.http.transport import asked
 from adapters.services import ibm_current
-from adapters.services.dialect import dialect_of
+from adapters.services.dialect import DocumentReader, dialect_of
 from adapters.services.ibm_legacy import as_promised, created_at
-from runtime_core.documents import JobDocument, read_job
+from runtime_core.documents import JobDocument
 from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import JobQueued
 from runtime_core.tagged_json import decode_tagged
@@ -67,8 +67,8 @@ class JobFacts:
         return dict(self._inputs)
 
     def _told_params(self) -> Any:
-        if self._document is None and not self._has("job_get"):
-            raise self._untold("job_params nor a job_get", "params", "its inputs")
+        if not self._tells:
+            raise self._untold("no job_params nor a job_get", "params", "its inputs")
         return self.document().params
 
     def creation_date(self) -> datetime | None:
@@ -85,7 +85,8 @@ class JobFacts:
         said = dialect_of(self._api_client).status_event(answer)
         if not isinstance(said, JobQueued) or said.position is not None:
             return said.position if isinstance(said, JobQueued) else None
-        told = as_promised(read_job, answer).position
+        read = dialect_of(self._api_client).read_document
+        told = None if read is None else as_promised(read, answer).position
         metrics = self.metrics() if told is None else None
         return told if metrics is None else ibm_current.queue_position(metrics)
 
@@ -122,19 +123,27 @@ class JobFacts:
     @property
     def _tells(self) -> bool:
         """Whether there is a document of the job, or it can be asked for."""
-        return self._document is not None or self._has("job_get")
+        return self._document is not None or self._reader is not None
+
+    @property
+    def _reader(self) -> DocumentReader | None:
+        """What reads the answer of `job_get`; None if there is no such call, or no such reader."""
+        return dialect_of(self._api_client).read_document if self._has("job_get") else None
 
     def _asked(self) -> JobDocument:
-        if not self._has("job_get"):
-            raise self._untold("job_get", "document", "what its service says of it as a whole")
-        return as_promised(read_job, self._optional_call("job_get", lambda: None))
+        if self._reader is None:
+            what = "what its service says of it as a whole"
+            raise self._untold("no job_get", "document", what)
+        return as_promised(self._reader, self._optional_call("job_get", lambda: None))
 
     def _has(self, name: str) -> bool:
         return hasattr(self._api_client, name)
 
-    def _untold(self, calls: str, argument: str, what: str) -> UsageError:
+    def _untold(self, lack: str, argument: str, what: str) -> UsageError:
+        if self._has("job_get"):
+            lack = f"the dialect {dialect_of(self._api_client).name}, which has no read_document"
         return UsageError(
-            f"{type(self._api_client).__name__} has no {calls}, so it cannot be asked for job "
+            f"{type(self._api_client).__name__} has {lack}, so it cannot be asked for job "
             f"{self._job_id}: give {argument}=, {what}, when the object of the job is made."
         )
 

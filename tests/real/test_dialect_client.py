@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import pytest
 from scripted_server import End, ScriptedServer, answer
 
@@ -19,6 +21,7 @@ from adapters import (
     status_words,
 )
 from runtime_core import (
+    JobDocument,
     JobQueued,
     JobStarted,
     JobState,
@@ -234,3 +237,26 @@ def test_the_network_is_as_for_every_client() -> None:
             acme.job_get("T-1")
         with pytest.raises(UsageError, match="closed"):
             acme.job_get("T-1")
+
+
+def test_what_a_dialect_does_not_read_is_not_known() -> None:
+    with ScriptedServer(DONE) as server, client(server) as acme:
+        job = RuntimeJob(None, acme, None, "T-1", "")
+        assert (job.creation_date, job.tags, job.queue_position()) == (None, None, None)
+        for ask in (lambda: job.inputs, lambda: job.document):
+            with pytest.raises(UsageError, match="dialect acme, which has no read_document"):
+                ask()
+
+
+def test_what_a_dialect_reads_is_known() -> None:
+    def read(job: object) -> JobDocument:
+        assert isinstance(job, dict)
+        return JobDocument("T-1", job["state"], created=job["at"], tags=("a",))
+
+    reading = attrs.evolve(ACME, read_document=read)
+    told = answer(200, '{"state": "Q", "at": "2026-01-31T12:00:00Z"}')
+    with ScriptedServer(told) as server, DialectClient(server.url, "k", dialect=reading) as acme:
+        job = RuntimeJob(None, acme, None, "T-1", "")
+        assert job.creation_date == datetime(2026, 1, 31, 12, tzinfo=UTC)
+        assert job.tags == ["a"]
+        assert job.queue_position() is None

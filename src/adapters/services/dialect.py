@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -13,9 +13,13 @@ from adapters.services.calls import JobCalls, WriteJob, quoted_id, usual_body
 from adapters.services.error_codes import ErrorReader
 from adapters.services.job_lists import ListReader
 from adapters.services.words import StatusReader
+from runtime_core.documents import JobDocument, read_job
 from runtime_core.errors import UsageError
 from runtime_core.traits import ServiceTraits
 from runtime_core.value_path import shown
+
+DocumentReader: TypeAlias = Callable[[object], JobDocument]
+"""Reads a job as its service describes it; raises a `DecodeError` if it cannot."""
 
 
 def _pattern(pattern: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
@@ -36,7 +40,7 @@ def _shows_token(_: object, __: object, header: str) -> None:
 class Dialect:
     """How a service speaks of its jobs: make one for a service with other words.
 
-    What follows `id_pattern` is for a `DialectClient`, which asks the service by it. A client of
+    What follows `read_document` is for a `DialectClient`, which asks the service by it. A client of
     your own, given to `ClientTransport` or `RuntimeJob`, needs nothing of it.
 
     Raises:
@@ -57,6 +61,9 @@ class Dialect:
     id_pattern: re.Pattern[str] | None = attrs.field(default=None, converter=_pattern, kw_only=True)
     """What the whole id of a job matches; None if that is not known. In no dialect it is empty, or
     holds a slash, ``..`` or a control character."""
+    read_document: DocumentReader | None = attrs.field(default=None, kw_only=True)
+    """Reads what else the answer of `job_get` says of a job: when it was submitted, its inputs, its
+    tags; None if that is left alone."""
     calls: JobCalls | None = attrs.field(default=None, kw_only=True)
     """The calls about a job."""
     write_job: WriteJob = attrs.field(default=usual_body, kw_only=True)
@@ -99,6 +106,7 @@ LEGACY: Final = Dialect(
     ibm_legacy.status_event,
     ibm_legacy.TRAITS,
     ibm_legacy.listed_jobs,
+    read_document=read_job,
     calls=ibm_legacy.CALLS,
     access_header=f"{ibm_legacy.TOKEN_HEADER}: {{token}}",
 )
@@ -109,6 +117,7 @@ CURRENT: Final = Dialect(
     ibm_current.status_event,
     ibm_current.TRAITS,
     ibm_legacy.listed_jobs,
+    read_document=read_job,
     calls=ibm_current.CALLS,
     headers={"IBM-API-Version": ibm_current.API_VERSION},
 )
