@@ -29,6 +29,7 @@ from adapters.services.dialect import CURRENT, LEGACY, Dialect
 from adapters.services.error_codes import ErrorAnswer, ErrorReader, error_codes
 from adapters.services.job_lists import ListReader, listed
 from adapters.services.words import StatusReader, status_words
+from adapters.status_updates import StatusUpdate
 from adapters.transport import (
     AsyncTransport,
     HasFileno,
@@ -94,6 +95,7 @@ __all__ = [
     "RuntimeWebsocketClient",
     "ServiceTransport",
     "StatusReader",
+    "StatusUpdate",
     "Stream",
     "StreamClient",
     "StreamEndpoint",

@@ -16,6 +16,7 @@ from adapters.drivers.job_runner import JobRunner
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
+from adapters.status_updates import StatusUpdate
 from adapters.transport import AsyncTransport, Transport
 from adapters.value_type import Made, Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
@@ -260,13 +261,23 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         """
         return await self._reactor.call(self._facts.tag, new_tags)
 
-    async def wait_for_final_state(self, timeout: float | None = None, wait: float = 5) -> None:
+    async def wait_for_final_state(
+        self,
+        timeout: float | None = None,
+        wait: float = 5,
+        *,
+        on_status: Callable[[StatusUpdate], Awaitable[object] | object] | None = None,
+    ) -> None:
         """Wait until the job has ended, in whatever way; see `RuntimeJob.wait_for_final_state`.
 
         Args:
             timeout: seconds, for everything that this does; None waits without end, 0 returns only
                 if it is known already.
             wait: the longest time in seconds between two polls.
+            on_status: is called in this task when the state or the place in the queue changes,
+                with a `StatusUpdate`, first with what is known; not after the timeout. It may be
+                a coroutine function, which is cancelled at the timeout. What it raises ends this
+                wait and nothing else.
 
         Raises:
             JobTimeoutError: if the job has not ended when the timeout passes; it goes on.
@@ -277,11 +288,26 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         check_wait(wait)
         deadline = self._deadline(timeout)
         if self._machine.state.is_final:
+            if on_status is not None:
+                await self._driver.told(
+                    on_status(StatusUpdate(self._machine.state, None, 0.0)), deadline
+                )
             return
-        if timeout == 0 or not await self._driver.wait(
-            lambda number: WaitStarted(number, Need.FINAL, wait), deadline
-        ):
+        if timeout == 0 or not await self._has_ended_by(deadline, wait, on_status):
             raise self._timed_out("its end", timeout)
+
+    async def _has_ended_by(
+        self,
+        deadline: float | None,
+        wait: float,
+        on_status: Callable[[StatusUpdate], Awaitable[object] | object] | None,
+    ) -> bool:
+        def event(number: int) -> WaitStarted:
+            return WaitStarted(number, Need.FINAL, wait)
+
+        if on_status is None:
+            return await self._driver.wait(event, deadline)
+        return await self._driver.wait_and_tell(event, deadline, on_status)
 
     # ---- its result ----------------------------------------------------------------------------
 

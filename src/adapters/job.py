@@ -18,6 +18,7 @@ from adapters.drivers.subscriber import CallbackSubscriber, InterimResults
 from adapters.http.transport import ApiClient, StreamClient
 from adapters.job_base import JobArguments, JobBase, check_timeout, check_wait
 from adapters.job_logs import EndsWithin, PauseFor, ReadFrom, log_steps
+from adapters.status_updates import StatusUpdate
 from adapters.transport import Transport
 from adapters.value_type import Made, Value
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
@@ -295,7 +296,13 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         """
         return self._facts.tag(new_tags)
 
-    def wait_for_final_state(self, timeout: float | None = None, wait: float = 5) -> None:
+    def wait_for_final_state(
+        self,
+        timeout: float | None = None,
+        wait: float = 5,
+        *,
+        on_status: Callable[[StatusUpdate], object] | None = None,
+    ) -> None:
         """Wait until the job has ended, in whatever way.
 
         Where the service has streams, their end is the hint; polling is the proof. Failures that
@@ -305,6 +312,9 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
             timeout: seconds, for everything that this does; None waits without end, 0 returns only
                 if it is known already.
             wait: the longest time in seconds between two polls.
+            on_status: is called in this thread when the state or the place in the queue changes,
+                with a `StatusUpdate`, first with what is known; not after the timeout. What it
+                raises ends this wait and nothing else.
 
         Raises:
             JobTimeoutError: if the job has not ended when the timeout passes; it goes on.
@@ -314,11 +324,24 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         deadline = self._deadline(timeout)
         check_wait(wait)
         if self._machine.state.is_final:
+            if on_status is not None:
+                on_status(StatusUpdate(self._machine.state, None, 0.0))
             return
-        if timeout == 0 or not self._driver.wait(
-            lambda number: WaitStarted(number, Need.FINAL, wait), deadline
-        ):
+        if timeout == 0 or not self._has_ended_by(deadline, wait, on_status):
             raise self._timed_out("its end", timeout)
+
+    def _has_ended_by(
+        self,
+        deadline: float | None,
+        wait: float,
+        on_status: Callable[[StatusUpdate], object] | None,
+    ) -> bool:
+        def event(number: int) -> WaitStarted:
+            return WaitStarted(number, Need.FINAL, wait)
+
+        if on_status is None:
+            return self._driver.wait(event, deadline)
+        return self._driver.wait_and_tell(event, deadline, on_status)
 
     # ---- its result ----------------------------------------------------------------------------
 

@@ -297,3 +297,14 @@ def test_a_dialect_may_be_given_and_may_be_the_callers_own() -> None:
 
 def test_the_traits_of_the_legacy_dialect_are_those_it_had() -> None:
     assert LEGACY.traits is ibm_legacy.TRAITS
+
+
+@pytest.mark.parametrize(
+    ("said", "position"), [(3, 3), (1, 1), (None, None), (0, None), ("3", None), (True, None)]
+)
+def test_a_queued_job_has_a_place_if_the_service_tells_it(
+    said: object, position: int | None
+) -> None:
+    assert dialect.status_event({"state": {"status": "Queued"}, "position": said}, 4) == JobQueued(
+        4, position
+    )

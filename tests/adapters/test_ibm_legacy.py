@@ -203,3 +203,12 @@ def test_the_first_message_of_a_connection_is_an_acknowledgement(cut: int) -> No
     reads = (MESSAGES[:cut], MESSAGES[cut:])
     taken = dialect.interim_messages(reads[0], 0) + dialect.interim_messages(reads[1], cut)
     assert taken == ("one", "ack", "two")
+
+
+@pytest.mark.parametrize(
+    ("said", "position"), [(3, 3), (1, 1), (None, None), (0, None), ("3", None), (True, None)]
+)
+def test_a_queued_job_has_a_place_if_the_service_tells_it(
+    said: object, position: int | None
+) -> None:
+    assert dialect.status_event({"status": "Queued", "position": said}, 4) == JobQueued(4, position)

@@ -12,8 +12,9 @@ from conditions import eventually
 
 from adapters import RuntimeService
 from adapters.local.process import LocalServiceProcess
-from runtime_core import JobState, Step, replay
+from runtime_core import JobState, replay
 from runtime_core.events import CancelRequested, InterimReceived, ResultReceived
+from runtime_core.observer import Step
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,8 @@ def test_what_a_killed_command_has_written_is_there(
     program, path, until = tmp_path / "sleep.py", tmp_path / "journal", tmp_path / "until"
     program.write_text(SLEEP)
     place: list[str | Path] = ["--url", home.url, "--resume", "offset", "--journal", path]
-    place = ["run", program, "-i", f"until={until}", *place]
-    process = start(*place, RUNTIME_CORE_TOKEN=home.access_token)
+    waits = ["-i", f"until={until}"]
+    process = start("run", program, *waits, *place, RUNTIME_CORE_TOKEN=home.access_token)
     with process:
         read_until(process, r"running")
         assert eventually(lambda: "InterimReceived" in path.read_text("ascii"))

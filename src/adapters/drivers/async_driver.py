@@ -7,7 +7,8 @@ its own wait and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import TypeVar
 
 from adapters.drivers.asyncio_reactor import AsyncioReactor
@@ -16,6 +17,7 @@ from adapters.drivers.job_runner import CatchUp, JobRunner
 from adapters.drivers.performers import OnThreads, Performer, blocking, is_awaited
 from adapters.drivers.subscriber import Subscriber
 from adapters.drivers.task_performer import InTasks
+from adapters.status_updates import StatusNews, StatusUpdate
 from adapters.transport import AsyncTransport, Transport
 from runtime_core.events import (
     CancelRequested,
@@ -76,6 +78,69 @@ class AsyncJobDriver:
         if error is not None:
             raise error
         return True
+
+    async def wait_and_tell(
+        self,
+        make_event: Callable[[int], WaitStarted],
+        deadline: float | None,
+        on_status: Callable[[StatusUpdate], Awaitable[object] | object],
+    ) -> bool:
+        """Do as `wait`, and call `on_status` here whenever the state or the place in it changes.
+
+        Not after the deadline, unless what is waited for is there. If it gives something to await,
+        that is cancelled at the deadline.
+
+        Raises:
+            RuntimeCoreError: what the machine ended the wait with.
+            Exception: what `on_status` raises.
+        """
+        self._reactor.bind()
+        runner, event = self.runner, make_event(self.runner.new_number())
+        came = Moment()
+        is_over = False
+        ends: list[Exception | None] = []
+        news = StatusNews(runner.machine, self._reactor.now, lambda: came.set())
+
+        def end(error: Exception | None) -> None:
+            ends.append(error)
+            came.set()
+
+        try:
+            runner.listen(news.see)
+            news.see()
+            runner.start_wait(event, end)
+            while not is_over and (ends or await self._is_in_time(came, deadline)):
+                came = Moment()
+                is_over = bool(ends)
+                while (is_over or not self._is_past(deadline)) and (update := news.next()):
+                    await self.told(on_status(update), deadline)
+        finally:
+            runner.unlisten(news.see)
+            runner.end_wait(event.wait_id)
+        if not ends:
+            return False
+        if ends[0] is not None:
+            raise ends[0]
+        return True
+
+    async def told(self, answer: object, deadline: float | None) -> None:
+        """Await what a callback gave, but not beyond the deadline."""
+        if not isawaitable(answer):
+            return
+        left = None if deadline is None else max(0.0, deadline - self._reactor.now())
+        limit = asyncio.timeout(left)
+        try:
+            async with limit:
+                await answer
+        except TimeoutError:
+            if not limit.expired():
+                raise  # it is the callback's own
+
+    async def _is_in_time(self, moment: Moment, deadline: float | None) -> bool:
+        return not self._is_past(deadline) and await self._within(moment.future, deadline)
+
+    def _is_past(self, deadline: float | None) -> bool:
+        return deadline is not None and self._reactor.now() >= deadline
 
     async def wait_for_callbacks(self, deadline: float | None) -> None:
         """Wait until the stream of a job that has ended is through its callback.

@@ -15,6 +15,7 @@ from adapters.drivers.job_runner import CatchUp, JobRunner
 from adapters.drivers.performers import OnThreads
 from adapters.drivers.reactor import ThreadReactor
 from adapters.drivers.subscriber import Subscriber
+from adapters.status_updates import StatusNews, StatusUpdate
 from adapters.transport import Transport
 from runtime_core.events import (
     CancelRequested,
@@ -96,6 +97,60 @@ class JobDriver:
         if outcome.error is not None:
             raise outcome.error
         return True
+
+    def wait_and_tell(
+        self,
+        make_event: Callable[[int], WaitStarted],
+        deadline: float | None,
+        on_status: Callable[[StatusUpdate], object],
+    ) -> bool:
+        """Do as `wait`, and call `on_status` here whenever the state or the place in it changes.
+
+        Not after the deadline, unless what is waited for is there.
+
+        Raises:
+            RuntimeCoreError: what the machine ended the wait with.
+            Exception: what `on_status` raises.
+        """
+        runner, event = self.runner, make_event(self.runner.new_number())
+        came = threading.Event()
+        is_over = False
+        ends: list[Exception | None] = []
+        news = StatusNews(runner.machine, self._reactor.now, came.set)
+
+        def end(error: Exception | None) -> None:
+            ends.append(error)
+            came.set()
+
+        def start() -> None:
+            runner.listen(news.see)
+            news.see()
+            runner.start_wait(event, end)
+
+        def stop() -> None:
+            runner.unlisten(news.see)
+            runner.end_wait(event.wait_id)
+
+        try:
+            self._reactor.call_soon(start)
+            while not is_over and (ends or self._is_in_time(came, deadline)):
+                came.clear()
+                is_over = bool(ends)
+                while (is_over or not self._is_past(deadline)) and (update := news.next()):
+                    on_status(update)
+        finally:
+            self._reactor.call_soon(stop)
+        if not ends:
+            return False
+        if ends[0] is not None:
+            raise ends[0]
+        return True
+
+    def _is_in_time(self, signal: threading.Event, deadline: float | None) -> bool:
+        return not self._is_past(deadline) and self._reactor.wait(signal, deadline)
+
+    def _is_past(self, deadline: float | None) -> bool:
+        return deadline is not None and self._reactor.now() >= deadline
 
     def wait_for_callbacks(self, deadline: float | None) -> None:
         """Block until the stream of a job that has ended is through its callback.

@@ -78,6 +78,10 @@ Waiter: TypeAlias = Callable[[Exception | None], object]
 """Is called when a wait is over, with what is to be raised, or None."""
 
 
+Listener: TypeAlias = Callable[[Event], object]
+"""Is called after the machine has received an event."""
+
+
 class Signal(Protocol):
     """What somebody waits for: an event of `threading` or of `asyncio`."""
 
@@ -114,6 +118,8 @@ class JobRunner:
         self._tell = machine.receive
         if observer is not None:
             self._tell = observed(machine, observer, reactor.now).receive
+        self._tell_alone = self._tell
+        self._listeners: list[Listener] = []
         self.subscriber: Subscriber | None = None
         """Who gets the interim results, or got them last. May be read from every thread."""
         self._transport = transport
@@ -191,6 +197,24 @@ class JobRunner:
         """Nobody waits any more; the waiter is not called."""
         if self._waiters.pop(number, None) is not None:
             self._receive(WaitEnded(number))
+
+    def listen(self, listener: Listener) -> None:
+        """Call it with every event that the machine has received from now on."""
+        self._listeners.append(listener)
+        self._tell = self._tell_all
+
+    def unlisten(self, listener: Listener) -> None:
+        """Call it no more; does nothing if it is not called."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+        if not self._listeners:
+            self._tell = self._tell_alone
+
+    def _tell_all(self, event: Event) -> tuple[Command, ...]:
+        commands = self._tell_alone(event)
+        for listener in tuple(self._listeners):
+            listener(event)
+        return commands
 
     def subscribe(
         self, event: SubscriptionRequested | ReplayRequested, subscriber: Subscriber
@@ -405,6 +429,8 @@ class JobRunner:
             lost.append(StreamFailed(self._connection, error))
         self._lost += lost
         self._waiters.clear()
+        self._listeners.clear()
+        self._tell = self._tell_alone
         self._timers.clear()
         if self.subscriber is not None:
             self._delivered = self.subscriber.delivered

@@ -13,6 +13,7 @@ from adapters.ibmq.errors import failure_text, translating
 from adapters.ibmq.status import JobStatus, status_of
 from adapters.job import InterimCallback
 from adapters.job import RuntimeJob as OurJob
+from adapters.status_updates import StatusUpdate
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder
 from runtime_core.documents import JobDocument
@@ -158,18 +159,25 @@ class RuntimeJob(OurJob):
         return translating(super().error_message)()
 
     @translating
-    def wait_for_final_state(self, timeout: float | None = None, wait: float = 5) -> None:
+    def wait_for_final_state(
+        self,
+        timeout: float | None = None,
+        wait: float = 5,
+        *,
+        on_status: Callable[[StatusUpdate], object] | None = None,
+    ) -> None:
         """Wait until the job has ended, in whatever way.
 
         Args:
             timeout: seconds; None waits without end.
             wait: the longest time in seconds between two polls.
+            on_status: see `adapters.RuntimeJob.wait_for_final_state`; the original has none.
 
         Raises:
             JobTimeoutError: if the job has not ended when the timeout passes.
             IBMQError: if the service refuses to tell.
         """
-        super().wait_for_final_state(timeout, wait)
+        super().wait_for_final_state(timeout, wait, on_status=on_status)
 
     @translating
     def stream_results(

@@ -153,6 +153,7 @@ status_event: Final = status_words(
     at="state.status",
     reason="state.reason",
     code=("state.reason_code", "state.reasonCode"),  # it is written in two ways
+    position="position",  # which the local service tells
 )
 """Says what the state in the answer to `GET /jobs/{id}` means; a `StatusReader`.
 
