@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -58,3 +59,11 @@ def test_a_job_that_was_polled_for_a_wait_takes_400_bytes() -> None:
         return job
 
     assert bytes_each(tracked) <= 400
+
+
+def test_a_machine_can_be_kept_by_a_weak_reference() -> None:
+    machine = JobMachine("j1")
+    kept = weakref.ref(machine)
+    assert kept() is machine
+    del machine
+    assert kept() is None

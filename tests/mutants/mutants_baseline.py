@@ -34,13 +34,14 @@ class Baseline:
 
     def tests_by_import(self, mutant: Mutant) -> list[str]:
         """The tests that may notice what a mutant does at import, the fastest first."""
-        files = tuple(
-            f"tests/core/{path.name}::" for path in _importing(mutant.module, "tests/core")
-        )
-        near = self._reaching(mutant.module) | {t for t in self.seconds if t.startswith(files)}
-        # What a module makes at import is used by those that import it, too.
-        far = set().union(*map(self._reaching, _importers(mutant.module)))
+        near = self._reaching(mutant.module) | self._importing(rf"\.{mutant.module}\b")
+        # What a module makes at import is used by those that import it, too; and is public.
+        far = self._importing(" import|$").union(*map(self._reaching, _importers(mutant.module)))
         return self._sorted(near | {test for test in far if self.seconds[test] < SLOW_ELSEWHERE})
+
+    def _importing(self, rest: str) -> set[str]:
+        files = tuple(f"tests/core/{path.name}::" for path in _that_import(rest, "tests/core"))
+        return {test for test in self.seconds if test.startswith(files)}
 
     def _reaching(self, module: str) -> set[str]:
         return {test for tests in self.reached.get(module, {}).values() for test in tests}
@@ -50,9 +51,9 @@ class Baseline:
         return sorted(quick, key=lambda test: (self.seconds[test], test))
 
 
-def _importing(module: str, folder: str) -> list[Path]:
-    """The files of a folder that import a module of the core."""
-    line = re.compile(rf"\s*(from runtime_core\.{module} import|import runtime_core\.{module}\b)")
+def _that_import(rest: str, folder: str) -> list[Path]:
+    """The files of a folder that import the core, with this after its name."""
+    line = re.compile(rf"\s*(from|import) runtime_core({rest})")
     return [
         path
         for path in ROOT.glob(f"{folder}/*.py")
@@ -61,7 +62,8 @@ def _importing(module: str, folder: str) -> list[Path]:
 
 
 def _importers(module: str) -> list[str]:
-    return [path.stem for path in _importing(module, "src/runtime_core") if path.stem != "__init__"]
+    paths = _that_import(rf"\.{module}\b", "src/runtime_core")
+    return [path.stem for path in paths if path.stem != "__init__"]
 
 
 class Measurer:
