@@ -55,6 +55,7 @@ def test_the_result_is_fetched_when_somebody_wants_it() -> None:
     assert scene.tell(WaitStarted(1, RESULT)) == (FetchResult(1),)
     assert scene.tell(ResultReceived(1, "42")) == (EndWait(1),)
     assert scene.machine.result_text == "42"
+    assert scene.machine.failure is None
 
 
 def test_nobody_wants_it_nothing_is_fetched() -> None:

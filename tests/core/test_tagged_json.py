@@ -322,7 +322,10 @@ def test_all_versions_of_npy_are_read(version: tuple[int, int]) -> None:
     [
         (tag_text("datetime", "yesterday"), "datetime tag is malformed: Invalid isoformat"),
         (tag_text("datetime", 5), "datetime tag is malformed: it is not ISO 8601 text, in 5"),
-        (tag_text("complex", [1]), "complex tag is malformed: it is not a list of two numbers"),
+        (
+            tag_text("complex", [1]),
+            "complex tag is malformed: it is not a list of two numbers, in ",
+        ),
         (tag_text("complex", [1, 2, 3]), "list of two numbers"),
         (tag_text("complex", ["1", 2]), "list of two numbers"),
         (tag_text("complex", [True, 2]), "list of two numbers"),
@@ -330,21 +333,24 @@ def test_all_versions_of_npy_are_read(version: tuple[int, int]) -> None:
         (tag_text("complex", [10**400, 0]), "complex tag is malformed: int too large"),
         (tag_text("set", "ab"), "set tag is malformed: it is not a list, in 'ab'"),
         (tag_text("set", [{"a": 1}]), "set tag is malformed: unhashable type: 'dict'"),
-        (tag_text("dict", {"a": 1}), "dict tag is malformed: it is not a list of pairs"),
+        (tag_text("dict", {"a": 1}), "dict tag is malformed: it is not a list of pairs, in "),
         (tag_text("dict", [["a"]]), r"dict tag is malformed: \['a'\] is not a pair"),
         (tag_text("dict", ["ab"]), "'ab' is not a pair"),
         (tag_text("dict", [[1, 2]]), "is not a pair of a text and a value"),
-        (tag_text("ndarray", 5), "ndarray tag is malformed: it is neither a text nor a list"),
+        (tag_text("ndarray", 5), "malformed: it is neither a text nor a list, in 5"),
         (tag_text("ndarray", "not base64!"), "ndarray tag is malformed"),
         (tag_text("ndarray", base64.encodebytes(PACKED).decode()), "ndarray tag is malformed"),
         (tag_text("ndarray", "é"), "ndarray tag is malformed"),
         (tag_text("ndarray", base64.b64encode(b"not zlib").decode()), "it is not zlib"),
-        (tag_text("ndarray", ""), "its zlib data is cut off"),
+        (tag_text("ndarray", ""), "malformed: its zlib data is cut off, in "),
         (tag_text("ndarray", base64.b64encode(PACKED[:-9]).decode()), "is cut off"),
-        (tag_text("ndarray", base64.b64encode(PACKED + b"x").decode()), "more after the end"),
+        (
+            tag_text("ndarray", base64.b64encode(PACKED + b"x").decode()),
+            ": there is more after the",
+        ),
         (
             tag_text("ndarray", base64.b64encode(PACKED + b"x" * 65_536).decode()),
-            "more after the end",
+            "malformed: there is more after the end of the zlib data, in ",
         ),
         (array_tag(b""), r"its \.npy header does not read"),
         (array_tag(b"PK\3\4" + b"\0" * 200), "header does not read"),
@@ -357,7 +363,10 @@ def test_all_versions_of_npy_are_read(version: tuple[int, int]) -> None:
         (array_tag(npy(header("<i4", (2,)), b"", (1, 1))), r"does not begin a \.npy file"),
         (array_tag(npy(header("<i4", (2,))[:-1] + ", 'more': 1}")), "its keys or their types"),
         (array_tag(npy(header("<i4", (2,)).replace("False", "0"))), "its keys or their types"),
-        (array_tag(npy(header("<i4", [2]))), "its keys or their types"),
+        (
+            array_tag(npy(header("<i4", [2]))),
+            "read: its keys or their types are not those of the format, in ",
+        ),
         (array_tag(npy(header("<i4", (True,)))), "is no shape"),
         (array_tag(npy("{'descr': 'i4'}")), "header does not read"),
         (array_tag(GOOD[:20]), "header does not read: it has"),
@@ -368,7 +377,7 @@ def test_all_versions_of_npy_are_read(version: tuple[int, int]) -> None:
         (array_tag(npy(header("<i4", (-1, -2)), b"\0" * 8)), "ndarray tag is malformed"),
         (array_tag(npy(header("<i4", (0, 10**30)))), "ndarray tag is malformed"),
         (array_tag(npy(header("<i4", (1,) * 65), b"\0" * 4)), "ndarray tag is malformed"),
-        (array_tag(npy(header("|V0", (10**12,)))), "its items have no size"),
+        (array_tag(npy(header("|V0", (10**12,)))), ": its items have no size, so any number"),
         (array_tag(npy(header("|O", (1,)), b"\0" * 8)), "holds Python objects"),
         (array_tag(npy(header([("a", "|O")], (1,)), b"\0" * 8)), "holds Python objects"),
         (array_tag(pickled()), "holds Python objects, which would need pickle"),
@@ -393,7 +402,7 @@ def test_base64_ends_once() -> None:
     whole = base64.b64encode(b"x" * (65_536 // 3 * 3 - 1)).decode()
     assert whole.endswith("=")
     assert b"".join(unpacked_pieces(whole)) == b"x" * (65_536 // 3 * 3 - 1)
-    with pytest.raises(ValueError, match="more after the end of the base64"):
+    with pytest.raises(ValueError, match=r"^there is more after the end of the base64 text$"):
         list(unpacked_pieces(whole + "AAAA"))
 
 
@@ -451,9 +460,11 @@ def test_an_array_without_numpy_says_what_to_install(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(DecodeError, match=r"pip install 'runtime-core\[numpy\]'") as caught:
-        decode_tagged(f'{{"a": {text}}}')
-    assert caught.value.path == "$.a"
+    error = refusal(f'{{"a": {text}}}')
+    assert error.message == (
+        "The text holds an ndarray, and numpy is not installed: pip install 'runtime-core[numpy]'"
+    )
+    assert error.path == "$.a"
 
 
 def test_everything_else_works_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -494,7 +505,11 @@ class FrozenDict(dict[str, int]):
         ({None: "a"}, "The dict key None is of type NoneType"),
         ({True: "a"}, "The dict key True is of type bool"),
         ({(1, 2): "a"}, r"The dict key \(1, 2\) is of type tuple"),
-        ({Point(1)}, "Point is inside a set"),
+        (
+            {Point(1)},
+            r"Point is inside a set, and is written as a dict, "
+            r"which cannot be inside a set when it is read \(at ",
+        ),
         ({(1, Point(1))}, "Point is inside a set"),
         ({FrozenDict(a=1)}, "FrozenDict is inside a set"),
         (np.datetime64("2024-05-01"), r"numpy\.datetime64"),
@@ -508,7 +523,10 @@ class FrozenDict(dict[str, int]):
         (np.zeros(1, [(f"{i:09}", "i4") for i in range(500)]), "header does not read: it has"),
         (np.array(1, dtype=object), "which nested lists cannot tell"),
         (np.zeros((0, 3), dtype=object), r"the shape \(0, 3\), which nested lists cannot tell"),
-        (array_of([1, 2], [3, 4]), "its elements are lists"),
+        (
+            array_of([1, 2], [3, 4]),
+            r": it is empty, or it has no dimension, or its elements are lists \(at ",
+        ),
         (array_of((1, 2), (3, 4)), "its elements are lists"),
         (array_of(object()), "of type object"),
     ],
@@ -568,7 +586,7 @@ def test_a_value_that_nests_too_deeply_cannot_be_written() -> None:
     value = []
     for _ in range(50_000):  # Python 3.12 and 3.13 write a few thousand
         value = [value]
-    with pytest.raises(EncodeError, match="nests too deeply"):
+    with pytest.raises(EncodeError, match=r"^The value nests too deeply"):
         encode_tagged(value)
 
 
