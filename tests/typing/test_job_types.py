@@ -18,6 +18,7 @@ from adapters import (
     DoneAndNotDone,
     Gap,
     InterimResults,
+    LocalRunner,
     RuntimeJob,
     RuntimeService,
     as_completed,
@@ -158,6 +159,12 @@ def services(service: RuntimeService) -> None:
     assert_type(service.job("job-7"), RuntimeJob[Any])
     assert_type(service.jobs(), list[RuntimeJob[Any]])
     assert_type([each.result() for each in as_completed([job])], list[Energies])
+
+
+def local_runners(runner: LocalRunner) -> None:
+    assert_type(runner.run("vqe.py", inputs={}, result_decoder=ENERGIES), RuntimeJob[Energies])
+    assert_type(runner.run("vqe.py"), RuntimeJob[Any])
+    assert_type(runner.job("job-7"), RuntimeJob[Any])
 
 
 async def awaited_services(service: AsyncRuntimeService) -> None:
