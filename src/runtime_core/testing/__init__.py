@@ -23,6 +23,12 @@ to a job, and `explore` through every state that there is.
 """
 
 from runtime_core.testing.alphabet import LATE_EVENTS, every_event
+from runtime_core.testing.documents import (
+    broken_job_documents,
+    encoded_results,
+    job_documents,
+    result_values,
+)
 from runtime_core.testing.explorer import (
     PAIRS,
     Alphabet,
@@ -54,6 +60,7 @@ from runtime_core.testing.job_world import JobWorld
 from runtime_core.testing.ledger import Ledger, RequestKind, step
 from runtime_core.testing.strategies import (
     cuts,
+    event_sequences,
     events,
     honest_services,
     interim_messages,
@@ -94,14 +101,19 @@ __all__ = [
     "Submitted",
     "Truth",
     "Witness",
+    "broken_job_documents",
     "cuts",
+    "encoded_results",
+    "event_sequences",
     "events",
     "every_event",
     "explore",
     "explore_sequences",
     "honest_services",
     "interim_messages",
+    "job_documents",
     "lifecycles",
+    "result_values",
     "service_traits",
     "step",
 ]

@@ -39,8 +39,9 @@ from runtime_core.events import (
     WaitEnded,
     WaitStarted,
 )
+from runtime_core.machine import JobMachine
 from runtime_core.states import JobState
-from runtime_core.testing.ledger import Ledger, RequestKind
+from runtime_core.testing.ledger import Ledger, RequestKind, step
 from runtime_core.traits import Resume, ServiceTraits
 
 # Few different texts, so that equal ones meet: an interim result and the result, or two of them.
@@ -218,6 +219,45 @@ def _subscriptions(number: int) -> SearchStrategy[Event]:
         st.builds(ReplayRequested, st.just(number), after),
         st.just(ReleaseRequested()),
     )
+
+
+@st.composite
+def event_sequences(
+    draw: st.DrawFn, traits: ServiceTraits, *, legal: bool = True, most: int = 20
+) -> list[Event]:
+    """Events for a fresh machine of this kind of service, in an order in which they can come.
+
+    Answers carry the numbers of the requests that `JobMachine` makes of what went before. If
+    `legal`, no event is one that it refuses; else at least one is, a wish of the caller.
+    """
+    machine, ledger = JobMachine("j1", traits), Ledger()
+    told: list[Event] = []
+    refused = 0
+    for _ in range(draw(st.integers(0 if legal else 1, most))):
+        event = draw(events(ledger))
+        if step(machine, ledger, event) is None:
+            if legal:
+                continue
+            refused += 1
+        told.append(event)
+    if not legal and not refused:
+        told.append(draw(st.sampled_from([*_refused(ledger, machine.state)])))
+    return told
+
+
+def _refused(ledger: Ledger, state: JobState) -> Iterator[Event]:
+    """Wishes that are refused now."""
+    subscription = ledger.last_subscription + 1
+    yield SubscriptionRequested(subscription, -1)
+    yield ReplayRequested(subscription, -1)
+    for number in ledger.waits:
+        yield WaitStarted(number, Need.STATUS)
+        yield CancelRequested(number)
+    if state.is_final:
+        yield CancelRequested(ledger.last_wait + 1)
+        yield SubscriptionRequested(subscription)
+    if ledger.subscription:
+        yield ReplayRequested(subscription)
 
 
 @st.composite
