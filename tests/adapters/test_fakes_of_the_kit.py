@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 
 from adapters.drivers.blocking import BlockingDriver, Clock
@@ -16,12 +14,12 @@ from runtime_core.testing import Fails, FakeClock, FakeTransport, Late, Loses
 
 
 def driven(fake: FakeTransport, clock: FakeClock) -> BlockingDriver:
-    return BlockingDriver("j1", cast("Transport", fake), clock)
+    return BlockingDriver("j1", fake, clock)
 
 
 def test_the_fakes_fit_where_a_transport_and_a_clock_are_taken() -> None:
-    transport: object = FakeTransport()
-    submitting: SubmittingTransport = FakeTransport()  # also for the type checkers
+    transport: Transport = FakeTransport()  # also for the type checkers
+    submitting: SubmittingTransport = FakeTransport()
     clock: Clock = FakeClock()
     assert isinstance(transport, Transport)
     assert isinstance(submitting, SubmittingTransport)

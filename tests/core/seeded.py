@@ -1,4 +1,4 @@
-"""Finds the seeded bugs of `mutants`, each by the rules and by the explorer, and prints a table.
+"""Finds the bugs of `seeded_bugs`, each by the rules and by the explorer, and prints a table.
 
     python tests/core/seeded.py
 
@@ -18,7 +18,7 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from mutants import MUTANTS, Mutant
+from seeded_bugs import MUTANTS, Mutant
 
 from runtime_core.testing import JobRules, explore
 from runtime_core.traits import Resume, ServiceTraits

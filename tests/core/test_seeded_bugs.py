@@ -6,8 +6,8 @@ These are the quick ones; `make seeded` looks for all of them, by both tools.
 from __future__ import annotations
 
 import pytest
-from mutants import MUTANTS
 from seeded import by_explorer, by_rules
+from seeded_bugs import MUTANTS
 
 JOBS = 300
 STATES = 500

@@ -24,6 +24,7 @@ TESTS = (
     "--ignore-glob=tests/core/test_exploration*.py",
     "--ignore=tests/core/test_walks.py",
     "--ignore=tests/core/test_hostile_texts.py",
+    "--ignore=tests/core/test_seeded_bugs.py",
 )
 """The tests that kill: those of `make core-cover`."""
 OPTIONS = ("-qq", "-s", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist")
