@@ -30,6 +30,7 @@ from runtime_core.commands import (
     FetchResult,
     FetchStatus,
     OpenStream,
+    StartTimer,
 )
 from runtime_core.events import (
     Event,
@@ -403,6 +404,17 @@ def test_the_last_message_is_held_back_until_another_comes(traits: ServiceTraits
     out = scene.tell(InterimReceived(1, ("o", "p", "q")))
     assert out == (Deliver(1, 1, ("n",)), Deliver(1, 2, ("o", "p")))
     assert scene.machine.received == 5
+
+
+def test_what_is_held_at_a_clean_close_is_held_however_many_requests_there_were() -> None:
+    scene = streaming(LIVE_RESULT)
+    for number in range(2, 202, 2):
+        scene.tell(fired(poll(number, 5.0)), JobStarted(number + 1))
+    scene.tell(InterimReceived(1, ("m",)))
+    assert scene.tell(StreamClosed(1)) == (retry(1, 0.5), STOP_POLL, FetchStatus(203))
+    # It may be the result, and the state may lag behind the stream.
+    (again,) = scene.tell(JobStarted(203))
+    assert isinstance(again, StartTimer)
 
 
 def test_a_gap_of_one_subscription_is_not_told_to_the_next() -> None:
