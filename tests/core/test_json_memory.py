@@ -136,6 +136,14 @@ def test_the_limit_is_on_what_was_bounded() -> None:
     assert caught.value.limit == "max_memory_bytes"
 
 
+@pytest.mark.parametrize("end", ["", "\\n", "\\ud83d\\ude00"])
+@pytest.mark.parametrize("around", ['["{}"]', '"{}"'])
+def test_the_check_makes_the_same_bound(around: str, end: str) -> None:
+    text = around.format("x" * 1000 + end)
+    needs = bound(text)
+    assert json_limits._check_structure(text, DecodeLimits(max_memory_bytes=needs)) == needs
+
+
 def test_a_single_text_has_a_bound_too() -> None:
     text = '"' + "x" * 1000 + '\\ud83d\\ude00"'
     assert len(parse_json(text, DecodeLimits(max_memory_bytes=20_000))) == 1001
@@ -148,6 +156,7 @@ def test_a_single_text_has_a_bound_too() -> None:
 def test_by_default_it_is_twice_the_larger_size() -> None:
     assert DecodeLimits().max_memory_bytes == 512 << 20
     assert DecodeLimits(max_text_bytes=1 << 30).max_memory_bytes == 2 << 30
+    assert DecodeLimits(max_text_bytes=1, max_inflated_bytes=1).max_memory_bytes == 2
     assert DecodeLimits(max_inflated_bytes=1 << 30).max_memory_bytes == 2 << 30
 
 

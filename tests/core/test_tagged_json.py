@@ -836,6 +836,7 @@ def test_a_step_of_a_path(key: object, text: str) -> None:
 
 
 def test_everything_is_shortened() -> None:
+    assert shown([[[[1]]], 2, 3, 4, 5]) == "[[[[...]]], 2, 3, 4, ...]"
     assert len(step("x" * 1000)) < 80
     assert step("x" * 60) == "." + "x" * 60
     assert step("x" * 61).startswith("['xxx")
