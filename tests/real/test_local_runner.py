@@ -442,9 +442,10 @@ def test_the_end_of_the_interpreter_ends_its_programs(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_process_leaves_no_program_though_its_fork_lives() -> None:
+def test_a_killed_process_leaves_no_program_though_its_fork_lives(tmp_path: Path) -> None:
     script = """
-        import os, sys, time, warnings
+        import os, sys, tempfile, time, warnings
+        tempfile.tempdir = sys.argv[2]
         from adapters import LocalRunner
         from runtime_core.commands import FetchStatus, OpenStream
         runner = LocalRunner()
@@ -464,7 +465,7 @@ def test_a_killed_process_leaves_no_program_though_its_fork_lives() -> None:
         print(runner.perform(job, FetchStatus(1)), events[-1].messages[0], child, flush=True)
         time.sleep(60)
         """
-    with python(script, SLEEPS) as parent:
+    with python(script, SLEEPS, str(tmp_path)) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
         refusal = parent.stdout.readline()
