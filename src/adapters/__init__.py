@@ -3,8 +3,15 @@
 Start with `RuntimeService`: `RuntimeService.local()` runs programs on this machine,
 `RuntimeService(url, access_token)` speaks with a service somewhere else. Its `run` gives a
 `RuntimeJob`.
+
+Each module logs under its own name, for instance ``adapters.drivers.job_runner``; nothing of it is
+seen before the program sets `logging` up. A WARNING is what is tried again, or was lost, an ERROR
+an exception of code that was handed in (a callback, an observer) or a mistake of ours, an INFO how
+a busy service is asked. Lines hold no access token. The steps of a job are not logged: an
+`observer` sees them, a `JournalFile` for instance.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -113,6 +120,8 @@ __all__ = [
     "status_words",
     "wait",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 # Who uses neither asyncio, nor a journal, nor the service of this machine does not pay for them.

@@ -67,8 +67,12 @@ from runtime_core.events import (
 )
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Observer
+from runtime_core.scrub import scrubbed
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_LINE = 2000
+"""Characters of a line of the log, which holds what errors of any transport say."""
 
 _NEWS = frozenset({CancelAccepted, CancelRefused, JobQueued, JobStarted, UnknownStatusReported})
 """After these a status request is no routine: a cancel does something, and a request that follows
@@ -352,7 +356,7 @@ class JobRunner:
             case EndWait(wait_id, error):
                 self._wake(wait_id, error)
             case Report(text=text):
-                logger.warning(text)
+                logger.warning(scrubbed(text, limit=_LONGEST_LINE))
             case _:
                 assert_never(command)
 

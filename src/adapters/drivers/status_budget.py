@@ -24,6 +24,7 @@ from adapters.drivers.rate import TOO_MANY_REQUESTS, SlowDown, TokenBucket
 from adapters.transport import DEFAULT_STATUS_RATE, ListedPage
 from runtime_core.errors import TransportError, stated
 from runtime_core.events import ReplyEvent, RequestFailed
+from runtime_core.scrub import scrubbed
 
 logger = logging.getLogger(__name__)
 
@@ -318,7 +319,8 @@ class StatusBudget:
             self._put_back(listing_pass.left)
             return
         logger.info(
-            "the list of jobs cannot be had: %s; each is asked for alone meanwhile", stated(error)
+            "the list of jobs cannot be had: %s; each is asked for alone meanwhile",
+            scrubbed(stated(error)),
         )
         self._next_pass = now + LISTING_PAUSE
         self._is_crowded = False
