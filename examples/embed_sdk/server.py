@@ -386,8 +386,10 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(length)
 
     def _send(self, status: int, answer: Any, kind: str = "application/json") -> None:
-        lines = answer if kind == "application/x-ndjson" else [answer]
-        body = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        text = json.dumps(answer)
+        if kind == "application/x-ndjson":
+            text = "".join(f"{json.dumps(line)}\n" for line in answer)
+        body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -118,7 +118,7 @@ class RequestTests(Subject):
         """No connection is a failure that is retryable."""
         transport = self.unreachable_transport()
         try:
-            reply = transport.perform("j1", FetchStatus(7))
+            reply = transport.perform(self.unknown_job, FetchStatus(7))
         finally:
             close(transport)
         retryable = isinstance(reply, RequestFailed) and reply.retryable
