@@ -50,6 +50,7 @@ from adapters.transport import (
     SubmittingTransport,
     Transport,
 )
+from adapters.transport_service import TransportService
 from adapters.waiting import DoneAndNotDone, as_completed, wait
 from adapters.websocket.client import RuntimeWebsocketClient
 
@@ -112,6 +113,7 @@ __all__ = [
     "SubmittingTransport",
     "TokenProvider",
     "Transport",
+    "TransportService",
     "WriteJob",
     "as_completed",
     "error_codes",

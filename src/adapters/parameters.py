@@ -153,3 +153,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Number) and not isinstance(value, complex):
         return value
     return {"__type__": type(value).__name__}
+
+
+def plain_inputs(inputs: Mapping[str, Any] | ParameterNamespace | None) -> dict[str, Any]:
+    """Give the inputs of a run as a dict of its own; those of a namespace are validated.
+
+    Raises:
+        InputsError: if they do not fit the program's parameters.
+    """
+    if isinstance(inputs, ParameterNamespace):
+        inputs.validate()
+        return dict(vars(inputs))
+    return dict(inputs or {})

@@ -16,7 +16,7 @@ from adapters.http.transport import StreamClient
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.job_base import JobArguments
 from adapters.paging import entries
-from adapters.parameters import ParameterNamespace
+from adapters.parameters import ParameterNamespace, plain_inputs
 from adapters.proxy import ENVIRONMENT
 from adapters.run_options import RunOptions
 from adapters.service_programs import ServicePrograms
@@ -277,7 +277,7 @@ class RuntimeService(ServicePrograms, Closing):
         decoder = ResultDecoder if result_decoder is None else result_decoder
         # Before the job is there: nobody would learn its id from a refusal.
         choose_decoder(program_id, self._decoders, None, decoder)
-        params = _inputs(inputs)
+        params = plain_inputs(inputs)
         answer = self._client.program_run(
             program_id,
             chosen.backend_name,
@@ -458,10 +458,3 @@ class RuntimeService(ServicePrograms, Closing):
             document=document,
             observer=self._observer,
         )
-
-
-def _inputs(inputs: Mapping[str, Any] | ParameterNamespace | None) -> dict[str, Any]:
-    if isinstance(inputs, ParameterNamespace):
-        inputs.validate()
-        return dict(vars(inputs))
-    return dict(inputs or {})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
-from adapters import AsyncTransport, Transport
-from adapters.transport import AnyStream
+from adapters.transport import AnyStream, Stream
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -71,9 +71,9 @@ class ScriptedTransport:
                 self.script = ["CANCELLED"]
                 return CancelAccepted(request)
 
-    def stream(self, job_id: str, command: OpenStream) -> AnyStream:
+    def stream(self, job_id: str, command: OpenStream) -> Stream:
         assert self._stream is not None
-        return self._stream(command)
+        return cast("Stream", self._stream(command))
 
 
 class AwaitedTransport:
@@ -90,8 +90,3 @@ class AwaitedTransport:
 
     def stream(self, job_id: str, command: OpenStream) -> AnyStream:
         return self.inner.stream(job_id, command)
-
-
-def as_client(transport: ScriptedTransport | AwaitedTransport) -> Transport | AsyncTransport:
-    """Say what it is: which kinds of streams it gives depends on the test."""
-    return transport  # type: ignore[return-value]

@@ -27,13 +27,12 @@ from adapters.cli.follow import (
 from adapters.cli.interrupts import Interrupts
 from adapters.cli.job_clock import JobClock
 from adapters.cli.outcome import CommandError, Exit
-from adapters.cli.place import Place
+from adapters.cli.place import AnyService, Place
 from adapters.cli.show import open_view
 from adapters.cli.tagged import AsTagged
 from adapters.cli.text import printable, word
 from adapters.cli.views import View
 from adapters.job import RuntimeJob
-from adapters.service import RuntimeService
 from runtime_core.errors import (
     RuntimeCoreError,
     RuntimeJobCancelledError,
@@ -63,7 +62,7 @@ class Stage(Enum):
 class Errand:
     """What is followed, and how."""
 
-    prepare: Callable[[], Callable[[RuntimeService], RuntimeJob]]
+    prepare: Callable[[], Callable[[AnyService], RuntimeJob]]
     """Gives what submits or finds the job; called before there is a service, which may fail."""
     event: str
     """What there is to tell of the job then: it was ``submitted``, or ``found``."""
@@ -87,7 +86,7 @@ def attend(options: argparse.Namespace, errand: Errand) -> Exit:
 
                 def begun() -> RuntimeJob:
                     # On the follower's thread: a service may take half a minute to start.
-                    opening = place.open(may_be_new=errand.event == "submitted")
+                    opening = place.reach(may_be_new=errand.event == "submitted")
                     return begin(held.enter_context(opening))
 
                 follower = Follower(begun, AsTagged if options.json else None)
@@ -235,8 +234,8 @@ class _Attendance:
         job = self._job
         if job is None:
             text = (
-                f"{why}: the job was not confirmed yet, and may have been submitted all the same: "
-                f"look with `{self._place.command('jobs')}`."
+                f"{why}: the job was not confirmed yet, and may have been submitted all the "
+                f"same{self._place.advice}."
                 if self._event == "submitted"
                 else f"{why}."
             )

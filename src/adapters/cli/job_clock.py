@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from adapters.cli.follow import last_known_state
 from adapters.cli.times import read_time
 from adapters.job import RuntimeJob
+from runtime_core.documents import JobDocument
+from runtime_core.errors import RuntimeCoreError
 
 _REPLAY = 0.5
 """Seconds after a job was found in which what it published before is told again."""
@@ -30,10 +32,11 @@ class JobClock:
     @classmethod
     def found(cls, job: RuntimeJob) -> JobClock:
         """Give the clock of a job that was found, by what its service said of it."""
-        created = read_time(job.document.created)
+        document = told(job)
+        created = None if document is None else read_time(document.created)
         if last_known_state(job).is_final:
             # When it published what is told again, nobody remembers.
-            ended = read_time(job.document.ended)
+            ended = None if document is None else read_time(document.ended)
             if created is None or ended is None:
                 return cls(None, math.inf, None)
             return cls(None, math.inf, (ended - created).total_seconds())
@@ -50,3 +53,11 @@ class JobClock:
         if self._origin is None or moment < self._live_from:
             return None
         return max(0.0, moment - self._origin)
+
+
+def told(job: RuntimeJob) -> JobDocument | None:
+    """Give what the service said of a job as a whole; None if it does not, by a transport say."""
+    try:
+        return job.document
+    except RuntimeCoreError:
+        return None

@@ -14,8 +14,13 @@ _DURATIONS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86
 _SIZES: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def add_place(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options that say which service is meant, and give their group."""
+def add_place(parser: argparse.ArgumentParser, *, of_a_job: bool = True) -> argparse._ArgumentGroup:
+    """Add the options that say which service is meant, and give their group.
+
+    Args:
+        parser: gets them.
+        of_a_job: whether it is about one job: then a transport is enough of a service.
+    """
     place = parser.add_argument_group("which service")
     either = place.add_mutually_exclusive_group()
     either.add_argument(
@@ -27,6 +32,12 @@ def add_place(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="where the service on this machine keeps its jobs (default: RUNTIME_CORE_DATA, or a "
         "directory of yours)",
     )
+    if of_a_job:
+        either.add_argument(
+            "--transport",
+            metavar="MODULE:NAME",
+            help="a transport of yours, or what makes one; the module is imported",
+        )
     place.add_argument(
         "--token",
         help=f"the access token for --url. Better set the environment variable {TOKEN_VARIABLE}: "

@@ -10,16 +10,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 
 from adapters.cli.options import TOKEN_VARIABLE
 from adapters.cli.outcome import CommandError
 from adapters.cli.text import printable
+from adapters.cli.transports import load_transport
 from adapters.job import RuntimeJob
 from adapters.service import RuntimeService
+from adapters.transport_service import TransportService
 from runtime_core.errors import RuntimeCoreError, TransportError
 from runtime_core.observer import Observer
+
+AnyService: TypeAlias = RuntimeService | TransportService
+"""What finds jobs."""
 
 
 @attrs.frozen
@@ -34,6 +40,8 @@ class Place:
     """The data directory of the one on this machine; None for the usual one."""
     resume: str = "live"
     """How the streams at `url` are resumed."""
+    transport: str | None = None
+    """The transport that stands for a service, ``MODULE:NAME``; None for none."""
     journal: str | None = None
     """Where what happens to jobs is written down; None for nowhere."""
 
@@ -43,18 +51,25 @@ class Place:
         token = options.token
         if token is None:
             token = os.environ.get(TOKEN_VARIABLE, "")
-        resume = getattr(options, "resume", None) or "live"
-        return cls(options.url, token, options.data, resume, getattr(options, "journal", None))
+        resume = getattr(options, "resume", None)
+        transport = getattr(options, "transport", None)
+        if transport is not None and resume is not None:
+            options.parser.error("--resume is for a service at --url; a transport says it itself")
+        journal = getattr(options, "journal", None)
+        return cls(options.url, token, options.data, resume or "live", transport, journal)
 
     @property
     def name(self) -> str:
         """Where a job is, to stand behind "job X"."""
+        if self.transport is not None:
+            return f"by {self.transport}"
         return "on this machine" if self.url is None else f"at {self.url}"
 
     def command(self, *words: str) -> str:
         """Give a command line for this service; the token is never in it."""
         where = ["--url", self.url] if self.url is not None else []
         where += ["--data", self.data] if self.data is not None else []
+        where += ["--transport", self.transport] if self.transport is not None else []
         return shlex.join(["runtime-core", *words, *where])
 
     @contextmanager
@@ -71,9 +86,36 @@ class Place:
                 f"There is no directory {self.data!r}: --data names where the service on this "
                 "machine keeps its jobs, and `run` makes it."
             )
-        try:
-            with self._observer() as observer, self._opened(observer) as service:
+        with (
+            self._complaining(),
+            self._observer() as observer,
+            self._opened(observer) as service,
+        ):
+            yield service
+
+    @contextmanager
+    def reach(self, *, may_be_new: bool = False) -> Iterator[AnyService]:
+        """Do the same, or make a service of the transport.
+
+        Raises:
+            CommandError: if it cannot be used.
+        """
+        if self.transport is None:
+            with self.open(may_be_new=may_be_new) as service:
                 yield service
+            return
+        transport = load_transport(self.transport)
+        with (
+            self._complaining(),
+            self._observer() as observer,
+            TransportService(transport, observer=observer) as jobs,
+        ):
+            yield jobs
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
         except RuntimeCoreError as error:
             raise CommandError(self.complaint(error)) from error
 
@@ -106,7 +148,12 @@ class Place:
                 for warning in caught:
                     sys.stderr.write(f"runtime-core: {warning.message}\n")
 
-    def find(self, service: RuntimeService, job_id: str) -> RuntimeJob:
+    @property
+    def advice(self) -> str:
+        """Say how the jobs are listed, to stand at the end of a sentence; empty if they are not."""
+        return "" if self.transport is not None else f": `{self.command('jobs')}` lists them"
+
+    def find(self, service: AnyService, job_id: str) -> RuntimeJob:
         """Find a job.
 
         Raises:
@@ -114,13 +161,14 @@ class Place:
             RuntimeCoreError: if the service cannot be asked.
         """
         try:
-            return service.job(job_id)
+            job = service.job(job_id)
+            if isinstance(service, TransportService):
+                job.status()  # nobody has asked yet whether it is there
         except TransportError as error:
             if error.status_code != 404:
                 raise
-            raise CommandError(
-                f"There is no job {job_id!r} {self.name}: `{self.command('jobs')}` lists them."
-            ) from error
+            raise CommandError(f"There is no job {job_id!r} {self.name}{self.advice}.") from error
+        return job
 
     def complaint(self, error: RuntimeCoreError) -> str:
         """Say what is wrong, and what to do about it if that depends on the command line."""

@@ -91,7 +91,7 @@ class PlainView:
 
     def job(self, event: str, program: str, job_id: str, where: str) -> None:  # noqa: ARG002
         """See `View`."""
-        self._line(printable(f"{program}: job {job_id} {where}"))
+        self._line(printable(f"{program + ': ' if program else ''}job {job_id} {where}"))
 
     def state(self, seconds: float | None, word: str) -> None:
         """See `View`."""

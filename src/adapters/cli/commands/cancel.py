@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> Exit:
     from runtime_core.states import JobState
 
     place = Place.given(options)
-    with place.open() as service:
+    with place.reach() as service:
         job = place.find(service, options.job)
         had_ended = False
         try:

@@ -38,7 +38,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         'one JSON object a line: {"job": ID, "program": ID, "state": WORD, "position": N or '
         'null, "created": TIME, "started": TIME, "ended": TIME}, times in ISO 8601 or null',
     )
-    add_place(parser)
+    add_place(parser, of_a_job=False)
 
 
 def run(options: argparse.Namespace) -> Exit:

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> Exit:
     from adapters.cli.place import Place
 
     place = Place.given(options)
-    with place.open() as service:
+    with place.reach() as service:
         job = place.find(service, options.job)
         pieces: Iterable[str] = job.follow_logs() if options.follow else filter(None, [job.logs()])
         last = ""

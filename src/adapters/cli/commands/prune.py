@@ -38,7 +38,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         'one JSON object: {"removed": {"jobs": N, "size": BYTES}, "dry_run": BOOL, "stored": '
         '{"jobs", "unfinished", "programs", "size", "oldest", "keep_seconds", "keep_bytes"}}',
     )
-    add_place(parser)
+    add_place(parser, of_a_job=False)
 
 
 def run(options: argparse.Namespace) -> Exit:

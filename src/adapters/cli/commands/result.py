@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> Exit:
     again = place.command("result", options.job)
     goes_on = f"job {options.job} goes on. Ask again with\n    {again}"
     try:
-        with place.open() as service:
+        with place.reach() as service:
             job = place.find(service, options.job)
             try:
                 value = job.result(options.timeout, _POLL, AsItCame if options.json else None)

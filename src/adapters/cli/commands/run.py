@@ -12,8 +12,8 @@ from adapters.cli.options import FOLLOWING_EPILOG, add_following, whole_number
 from adapters.cli.outcome import Exit
 
 if TYPE_CHECKING:
+    from adapters.cli.place import AnyService
     from adapters.job import RuntimeJob
-    from adapters.service import RuntimeService
 
 ABOUT = "Run a program as a job and show how it goes."
 EPILOG = FOLLOWING_EPILOG
@@ -25,7 +25,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         "program",
         metavar="PROGRAM",
         help="a Python file, a folder with a main.py, or the name of a module, with a function "
-        "main(backend, user_messenger, **inputs)",
+        "main(backend, user_messenger, **inputs); with --transport, the program's id there",
     )
     parser.add_argument(
         "-i",
@@ -61,26 +61,37 @@ def run(options: argparse.Namespace) -> Exit:
         return _submit_only(options)
     from adapters.cli.attend import Errand, attend
 
-    is_local = options.url is None
+    is_local = options.url is None and options.transport is None
     beginning = "finding the service on this machine" if is_local else "submitting"
     return attend(options, Errand(lambda: _submission(options), "submitted", beginning))
 
 
-def _submission(options: argparse.Namespace) -> Callable[[RuntimeService], RuntimeJob]:
+def _submission(options: argparse.Namespace) -> Callable[[AnyService], RuntimeJob]:
     """Check everything that is submitted, and give what does it."""
     from adapters.cli.inputs import read_inputs
     from adapters.cli.program import check_program
+    from adapters.service import RuntimeService
 
+    if options.transport is not None:
+        if options.max_time is not None:
+            options.parser.error("--max-time is for a program that is uploaded")
+        given = read_inputs(options.input)
+        return lambda service: service.run(options.program, inputs=given)
     program = check_program(options.program, options.max_time)
     inputs = read_inputs(options.input)
-    return lambda service: service.run(program.upload(service), inputs=inputs)
+
+    def submit(service: AnyService) -> RuntimeJob:
+        assert isinstance(service, RuntimeService), "there is no transport"
+        return service.run(program.upload(service), inputs=inputs)
+
+    return submit
 
 
 def _submit_only(options: argparse.Namespace) -> Exit:
     from adapters.cli.place import Place
 
     submit = _submission(options)
-    with Place.given(options).open(may_be_new=True) as service, submit(service) as job:
+    with Place.given(options).reach(may_be_new=True) as service, submit(service) as job:
         known = {"event": "submitted", "job": job.job_id(), "program": job.program_id}
         sys.stdout.write(f"{json.dumps(known) if options.json else job.job_id()}\n")
     return Exit.DONE

@@ -25,17 +25,19 @@ def run(options: argparse.Namespace) -> Exit:
     Raises:
         CommandError: if there is no such job, or the service cannot be used.
     """
+    from adapters.cli.job_clock import told
     from adapters.cli.place import Place
     from adapters.cli.text import standing, word
     from runtime_core.states import JobState
 
     place = Place.given(options)
-    with place.open() as service:
+    with place.reach() as service:
         job = place.find(service, options.job)
         now = job.status()
         state = word(now)
         # The place is of the answer before: a job that has started meanwhile has none.
-        position = job.document.position if now is JobState.QUEUED else None
+        document = told(job) if now is JobState.QUEUED else None
+        position = None if document is None else document.position
         if options.json:
             said = json.dumps({"job": job.job_id(), "state": state, "position": position})
         else:

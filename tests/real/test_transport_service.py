@@ -1,0 +1,108 @@
+"""`TransportService`: jobs by a transport of one's own, submitted and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from conditions import Recorder
+from scripted_transport import AwaitedTransport, ScriptedTransport
+
+from adapters import ParameterNamespace, SubmittingTransport, TransportService, as_completed
+from runtime_core.decoders import DecoderRegistry
+from runtime_core.errors import InputsError, UnknownStatusError, UsageError
+from runtime_core.states import JobState
+
+
+class Submitting(ScriptedTransport):
+    """Takes jobs, and notes what it was given."""
+
+    def __init__(self, *status: str) -> None:
+        super().__init__(*status)
+        self.given: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
+        self.closed = 0
+        self.id: Any = "j1"
+
+    def submit(self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        self.given.append((program_id, inputs, options))
+        return self.id  # type: ignore[no-any-return]  # a test makes it wrong
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Doubles:
+    @classmethod
+    def decode(cls, data: str) -> int:
+        return 2 * int(data)
+
+
+def test_a_job_is_submitted_and_runs_to_its_result() -> None:
+    transport = Submitting("RUNNING", "DONE")
+    assert isinstance(transport, SubmittingTransport)
+    with TransportService(transport, "here") as service:
+        assert service.can_submit
+        job = service.run("p", {"queue": "long"}, {"n": 1})
+        assert job.result() == 42
+        assert transport.given == [("p", {"n": 1}, {"queue": "long"})]
+        assert (job.job_id(), job.program_id, job.backend()) == ("j1", "p", "here")
+        assert job.inputs == {"n": 1}
+        assert transport.closed == 0
+    assert transport.closed == 1
+
+
+def test_decoders_are_chosen_as_elsewhere() -> None:
+    registry = DecoderRegistry()
+    registry.register("p", Doubles)
+    with TransportService(Submitting("DONE"), decoders=registry) as service:
+        assert service.run("p").result() == 84
+        assert service.run("q").result() == 42
+        assert service.run("q", result_decoder=Doubles).result() == 84
+        assert service.job("j1", "p").result() == 84
+
+
+def test_a_job_is_taken_up_by_its_id() -> None:
+    with TransportService(ScriptedTransport("DONE")) as service:
+        job = service.job("j1")
+        assert job.status() is JobState.DONE
+        assert [each.job_id() for each in as_completed([job])] == ["j1"]
+
+
+def test_an_unknown_word_may_be_known_to_the_service() -> None:
+    with pytest.raises(UnknownStatusError):
+        TransportService(ScriptedTransport("ODD")).job("j1").status()
+    service = TransportService(ScriptedTransport("ODD"), on_unknown_status=JobState.RUNNING)
+    assert service.job("j1").status() is JobState.RUNNING
+
+
+def test_what_cannot_submit_says_so() -> None:
+    service = TransportService(ScriptedTransport("DONE"))
+    assert not service.can_submit
+    with pytest.raises(UsageError, match="ScriptedTransport has no submit"):
+        service.run("p")
+
+
+def test_nothing_is_submitted_of_which_nobody_would_learn_the_id() -> None:
+    transport = Submitting("DONE")
+    service = TransportService(transport)
+    with pytest.raises(UsageError, match="has no streams"):
+        service.run("p", callback=Recorder())
+    with pytest.raises(UsageError, match="decoder"):
+        service.run("p", result_decoder=object())  # type: ignore[arg-type]
+    with pytest.raises(InputsError):
+        service.run("p", inputs=ParameterNamespace({"properties": {"n": {}}, "required": ["n"]}))
+    assert transport.given == []
+
+
+def test_an_id_that_is_none_is_refused() -> None:
+    transport = Submitting("DONE")
+    transport.id = None
+    with pytest.raises(UsageError, match=r"Submitting\.submit gave one NoneType"):
+        TransportService(transport).run("p")
+
+
+def test_one_that_is_awaited_is_refused() -> None:
+    transport: Any = AwaitedTransport(ScriptedTransport("DONE"), lambda: None)
+    with pytest.raises(UsageError, match="AwaitedTransport is an AsyncTransport"):
+        TransportService(transport)
