@@ -69,7 +69,7 @@ def by_rules(breaks: Mutant, examples: int, *, derandomize: bool = True) -> Foun
         database=None,
         deadline=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
     return _search(breaks, lambda: run_state_machine_as_test(Rules, settings=wanted), lambda: jobs)
 
