@@ -38,6 +38,7 @@ from adapters.services.job_lists import ListReader, listed
 from adapters.services.words import StatusReader, status_words
 from adapters.status_updates import StatusUpdate
 from adapters.transport import (
+    AnyStream,
     AsyncTransport,
     HasFileno,
     JobListing,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CURRENT",
     "LEGACY",
+    "AnyStream",
     "ApiClient",
     "AsyncInterimCallback",
     "AsyncInterimResults",

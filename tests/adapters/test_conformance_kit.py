@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 from unittest import SkipTest
 
 import attrs
 import pytest
 
-from adapters import Transport
-from adapters.testing import TransportConformance
+from adapters import AsyncTransport, Transport
+from adapters.testing import AsyncTransportConformance, TransportConformance
+from adapters.testing.subject import AnyTransport
+from adapters.transport import AnyStream
 from runtime_core import (
     CancelAccepted,
     FailureReceived,
@@ -39,7 +42,7 @@ from runtime_core import (
     TransportError,
     UnknownStatusReported,
 )
-from runtime_core.testing import Fails, FakeTransport, Says
+from runtime_core.testing import Fails, FakeStream, FakeTransport, Says
 
 PUSHES = ServiceTraits(pushes=True, resume=Resume.OFFSET)
 TEXTS = ["1", "2", "3", "4"]
@@ -95,7 +98,7 @@ class Kit(TransportConformance):
     kind: Callable[[], Good] = Good
     away: Callable[[], Good] = Unreachable
 
-    def make_transport(self) -> Transport:
+    def make_transport(self) -> AnyTransport:
         self.good = self.kind()
         return self.good
 
@@ -138,7 +141,7 @@ class Kit(TransportConformance):
         self.job("busy").will(FetchStatus, Fails(429, retry_after=3.0))
         return "busy", 3.0
 
-    def unreachable_transport(self) -> Transport:
+    def unreachable_transport(self) -> AnyTransport:
         return self.away()
 
 
@@ -485,6 +488,63 @@ def test_one_that_gives_up_on_a_service_that_is_away() -> None:
         away = GivesUp
 
     assert set(broken_rules(Tried)) == {"test_a_service_that_is_away_may_come_back"}
+
+
+# ---- those that are awaited --------------------------------------------------------------------
+
+
+class Awaited:
+    """One that is awaited, over one that blocks."""
+
+    def __init__(self, inner: Good) -> None:
+        self.inner = inner
+
+    @property
+    def traits(self) -> ServiceTraits:
+        return self.inner.traits
+
+    async def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        await asyncio.sleep(0)
+        return self.inner.perform(job_id, command)
+
+    def stream(self, job_id: str, command: OpenStream) -> AnyStream:
+        return in_turn(self.inner.stream(job_id, command))
+
+    async def close(self) -> None:
+        self.inner.close()
+
+
+async def in_turn(stream: Iterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    """The events of a stream that must not be waited for."""
+    poll: Callable[[], StreamEvent | None] = getattr(stream, "poll", lambda: next(stream, None))
+    while True:
+        event = poll()
+        if event is not None:
+            yield event
+        elif not isinstance(stream, FakeStream):
+            return
+        await asyncio.sleep(0.001)
+
+
+class AwaitedKit(AsyncTransportConformance, Kit):
+    def make_transport(self) -> AsyncTransport:
+        self.good = self.kind()
+        return Awaited(self.good)
+
+    def unreachable_transport(self) -> AnyTransport:
+        return Awaited(self.away())
+
+
+def test_a_good_one_that_is_awaited_breaks_no_rule() -> None:
+    assert broken_rules(AwaitedKit) == {}
+
+
+@pytest.mark.parametrize("transport", [StripsResults, Raises, Repeats, RaisesWhenItIsClosed])
+def test_one_that_is_awaited_breaks_its_rule_and_no_other(transport: type[Good]) -> None:
+    class Tried(AwaitedKit):
+        kind = transport
+
+    assert set(broken_rules(Tried)) == {f"test_{BROKEN[transport]}"}
 
 
 def test_every_rule_is_broken_by_somebody() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import attrs
 
 from adapters.drivers.channel import Channel
 from adapters.drivers.reactor import Reactor
-from adapters.transport import Stream, StreamEndpoint, StreamFile, StreamProtocol
+from adapters.transport import AnyStream, StreamEndpoint, StreamFile, StreamProtocol
 from runtime_core.events import (
     InterimReceived,
     StreamClosed,
@@ -31,7 +31,7 @@ class Connection:
         stream: what the transport gave.
     """
 
-    def __init__(self, reactor: Reactor, number: int, stream: Stream) -> None:
+    def __init__(self, reactor: Reactor, number: int, stream: AnyStream) -> None:
         self.events: list[StreamEvent] = []
         """What was told to a job so far."""
         self.numbers: set[object] = set()
@@ -43,7 +43,7 @@ class Connection:
         self._error: Exception | None = None
         reactor.call_soon(lambda: self._open(stream))
 
-    def _open(self, stream: Stream) -> None:
+    def _open(self, stream: AnyStream) -> None:
         try:
             self._channel = self._reactor.open_channel(
                 self._number, self._noted(stream), self._hear
@@ -53,9 +53,11 @@ class Connection:
                 self._error = error
                 self._changed.notify_all()
 
-    def _noted(self, stream: Stream) -> Stream:
+    def _noted(self, stream: AnyStream) -> AnyStream:
         if isinstance(stream, StreamEndpoint | StreamFile):
             return attrs.evolve(stream, protocol=_NotedProtocol(stream.protocol, self._note))
+        if isinstance(stream, AsyncIterator):
+            return _noted_in_turn(stream, self._note)
         return _NotedEvents(stream, self._note)
 
     def _note(self, event: StreamEvent) -> StreamEvent:
@@ -162,3 +164,15 @@ class _NotedEvents:
             # A generator that is running, which another thread cannot close: at its next event.
             if not inspect.isgenerator(self.inner):
                 raise
+
+
+async def _noted_in_turn(
+    stream: AsyncIterator[StreamEvent], note: Callable[[StreamEvent], StreamEvent]
+) -> AsyncIterator[StreamEvent]:
+    try:
+        async for event in stream:
+            yield note(event)
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()

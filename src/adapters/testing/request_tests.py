@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-from adapters.testing.subject import REPLIES, Subject, close, fail, require
+from adapters.testing.subject import REPLIES, Subject, fail, require
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -42,14 +40,14 @@ class RequestTests(Subject):
     def test_every_reply_carries_the_number_of_its_request(self) -> None:
         """The `request` of a reply is that of the command, whatever came of it."""
         for job_id, command in self._requests():
-            reply = self.transport.perform(job_id, command)
+            reply = self._ask(job_id, command)
             number = getattr(reply, "request", None)
             require(number == command.request, f"{command!r} was answered by {reply!r}")
 
     def test_every_reply_is_one_that_its_request_can_have(self) -> None:
         """Each command has its own replies; `RequestFailed` is one for all."""
         for job_id, command in self._requests():
-            reply = self.transport.perform(job_id, command)
+            reply = self._ask(job_id, command)
             fits = isinstance(reply, (RequestFailed, *REPLIES[type(command)]))
             require(fits, f"{command!r} was answered by {reply!r}")
 
@@ -59,7 +57,7 @@ class RequestTests(Subject):
             for kind in (FetchStatus, FetchResult, FetchFailure, SendCancel):
                 command = kind(next(self._numbers))
                 try:
-                    self.transport.perform(job_id, command)
+                    self._ask(job_id, command)
                 except Exception as error:
                     fail(f"{command!r} of job {job_id[:40]!r} raised {error!r}", error)
 
@@ -118,9 +116,9 @@ class RequestTests(Subject):
         """No connection is a failure that is retryable."""
         transport = self.unreachable_transport()
         try:
-            reply = transport.perform(self.unknown_job, FetchStatus(7))
+            reply = self._asked(transport, self.unknown_job, FetchStatus(7))
         finally:
-            close(transport)
+            self._close(transport)
         retryable = isinstance(reply, RequestFailed) and reply.retryable
         require(retryable, f"it was answered by {reply!r}")
 
@@ -166,8 +164,7 @@ class RequestTests(Subject):
         self._ending(job_id)
         commands: list[RequestCommand] = [FetchStatus(n) for n in range(100, 116)]
         commands += [FetchResult(n) for n in range(116, 132)]
-        with ThreadPoolExecutor(8) as pool:
-            replies = pool.map(lambda command: self.transport.perform(job_id, command), commands)
+        replies = self._asked_at_once(job_id, commands)
         for command, reply in zip(commands, replies, strict=True):
             fits = isinstance(reply, REPLIES[type(command)]) and reply.request == command.request
             require(fits, f"{command!r} was answered by {reply!r}")
@@ -176,16 +173,16 @@ class RequestTests(Subject):
         """When it is closed its threads end; closing it again does nothing."""
         job_id, _ = self.job_that_succeeds()
         self._ending(job_id)
-        close(self.transport)
-        close(self.transport)
+        self._close(self.transport)
+        self._close(self.transport)
         self._until(lambda: not self._new_threads(), "threads are left")
 
     def test_it_fails_cleanly_when_it_is_closed(self) -> None:
         """A request of a closed transport is a `RequestFailed`, or is answered as before."""
         job_id, _ = self.job_that_succeeds()
         self._ending(job_id)
-        close(self.transport)
+        self._close(self.transport)
         try:
-            self.transport.perform(job_id, FetchStatus(7))
+            self._ask(job_id, FetchStatus(7))
         except Exception as error:
             fail(f"it raised {error!r}", error)

@@ -19,7 +19,7 @@ class StreamTests(Subject):
         if self.transport.traits.pushes:
             raise SkipTest("the service has streams")
         try:
-            self.transport.stream(self.unknown_job, OpenStream(7, 0))
+            self._stream(self.unknown_job, OpenStream(7, 0))
         except ServiceError:
             return
         except Exception as error:

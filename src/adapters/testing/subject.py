@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 from unittest import SkipTest
 
 from adapters.drivers.reactor import Reactor, shared_reactor
 from adapters.testing.connection import Connection
-from adapters.transport import Transport
+from adapters.transport import AnyStream, AsyncTransport, Transport
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -35,6 +36,9 @@ from runtime_core.events import (
     StreamNotReady,
     UnknownStatusReported,
 )
+
+AnyTransport: TypeAlias = Transport | AsyncTransport
+"""What is tried: one that blocks, or one that is awaited."""
 
 _ENDINGS = (JobSucceeded, JobFailed, JobCancelled)
 _OURS = ("runtime-loop", "runtime-request", "runtime-callback")
@@ -58,7 +62,7 @@ class Subject:
 
     # ---- hooks ---------------------------------------------------------------------------------
 
-    def make_transport(self) -> Transport:
+    def make_transport(self) -> AnyTransport:
         """Make the transport under test."""
         raise NotImplementedError("make_transport: return the transport under test")
 
@@ -100,7 +104,7 @@ class Subject:
         """
         raise SkipTest("there is no job_of_busy_service")
 
-    def unreachable_transport(self) -> Transport:
+    def unreachable_transport(self) -> AnyTransport:
         """Make a transport to a service that is not there: nothing listens at its address."""
         raise SkipTest("there is no unreachable_transport")
 
@@ -117,7 +121,7 @@ class Subject:
         """Close what was opened."""
         for connection in self._connections:
             connection.close()
-        close(self.transport)
+        self._close(self.transport)
 
     # ---- what the rules share ------------------------------------------------------------------
 
@@ -125,8 +129,33 @@ class Subject:
     def _reactor(self) -> Reactor:
         return shared_reactor()
 
+    def _ask(self, job_id: str, command: RequestCommand) -> ReplyEvent:
+        """Have the transport do a request."""
+        return self._asked(self.transport, job_id, command)
+
+    def _asked(self, transport: AnyTransport, job_id: str, command: RequestCommand) -> ReplyEvent:
+        reply = transport.perform(job_id, command)
+        assert not isinstance(reply, Coroutine), "inherit from AsyncTransportConformance for these"
+        return reply
+
+    def _asked_at_once(
+        self, job_id: str, commands: Sequence[RequestCommand]
+    ) -> Sequence[ReplyEvent]:
+        """Have it do requests at the same time."""
+        with ThreadPoolExecutor(8) as pool:
+            return [*pool.map(lambda command: self._ask(job_id, command), commands)]
+
+    def _close(self, transport: AnyTransport) -> None:
+        """Close what can be closed."""
+        close = getattr(transport, "close", None)
+        if close is not None:
+            close()
+
+    def _stream(self, job_id: str, command: OpenStream) -> AnyStream:
+        return self.transport.stream(job_id, command)
+
     def _perform(self, job_id: str, kind: type[RequestCommand]) -> ReplyEvent:
-        return self.transport.perform(job_id, kind(next(self._numbers)))
+        return self._ask(job_id, kind(next(self._numbers)))
 
     def _requests(self) -> Iterator[tuple[str, RequestCommand]]:
         """One request of each kind, of jobs that there are and that there are not."""
@@ -181,7 +210,7 @@ class Subject:
         return [*published, *([result] if self.transport.traits.streams_result else ())]
 
     def _open(self, job_id: str, command: OpenStream) -> Connection:
-        stream = self.transport.stream(job_id, command)
+        stream = self._stream(job_id, command)
         connection = Connection(self._reactor, command.connection, stream)
         self._connections.append(connection)
         return connection
@@ -224,13 +253,6 @@ REPLIES: Final[dict[type[RequestCommand], tuple[type[ReplyEvent], ...]]] = {
     SendCancel: (CancelAccepted, CancelRefused),
 }
 """Which replies each request can have, beside `RequestFailed`."""
-
-
-def close(transport: object) -> None:
-    """Close what can be closed."""
-    closing = getattr(transport, "close", None)
-    if closing is not None:
-        closing()
 
 
 def _open_files() -> int:
