@@ -52,6 +52,14 @@ class TransportService(Closing):
         self._observer = observer
 
     @property
+    def ends_jobs(self) -> bool:
+        """Whether jobs that have not ended do so when the transport is closed.
+
+        It is what the transport says in an attribute of this name, if it has one; else they go on.
+        """
+        return getattr(self._transport, "ends_jobs", False) is True
+
+    @property
     def can_submit(self) -> bool:
         """Whether the transport has a `submit`."""
         return isinstance(self._transport, SubmittingTransport)

@@ -33,6 +33,7 @@ from adapters.cli.tagged import AsTagged
 from adapters.cli.text import printable, word
 from adapters.cli.views import View
 from adapters.job import RuntimeJob
+from adapters.transport_service import TransportService
 from runtime_core.errors import (
     RuntimeCoreError,
     RuntimeJobCancelledError,
@@ -83,15 +84,18 @@ def attend(options: argparse.Namespace, errand: Errand) -> Exit:
             begin = errand.prepare()
             view.begin(errand.beginning)
             with ExitStack() as held:
+                services: list[AnyService] = []
 
                 def begun() -> RuntimeJob:
                     # On the follower's thread: a service may take half a minute to start.
                     opening = place.reach(may_be_new=errand.event == "submitted")
-                    return begin(held.enter_context(opening))
+                    services.append(held.enter_context(opening))
+                    return begin(services[0])
 
                 follower = Follower(begun, AsTagged if options.json else None)
                 with Interrupts() as interrupts, follower:
                     attendance = _Attendance(place, view, follower, interrupts, errand.event)
+                    attendance.ends_jobs = lambda: any(map(_ends_jobs, services))
                     if options.timeout is not None:
                         attendance.limit(started, options.timeout)
                     attendance.cancels_at_once = options.cancel_on_interrupt
@@ -102,6 +106,10 @@ def attend(options: argparse.Namespace, errand: Errand) -> Exit:
         except KeyboardInterrupt:
             view.left("interrupt", None, "interrupted before there was a job.")
             return Exit.INTERRUPTED
+
+
+def _ends_jobs(service: AnyService) -> bool:
+    return isinstance(service, TransportService) and service.ends_jobs
 
 
 class _Attendance:
@@ -123,6 +131,8 @@ class _Attendance:
         self._clock = JobClock.started()
         self.cancels_at_once = False
         """Whether the first Ctrl-C cancels the job."""
+        self.ends_jobs: Callable[[], bool] = lambda: False
+        """Says whether the job ends when we leave."""
 
     def limit(self, started: float, timeout: float) -> None:
         """Leave so many seconds after `started`."""
@@ -212,9 +222,8 @@ class _Attendance:
             if self._job is None:
                 self._view.aside(f"leaving, if there is no job within {_CHANCE:g} s")
             else:
-                self._view.aside(
-                    f"leaving, the job goes on: Ctrl-C again within {_CHANCE:g} s cancels it"
-                )
+                fate = "and the job ends with it" if self.ends_jobs() else "the job goes on"
+                self._view.aside(f"leaving, {fate}: Ctrl-C again within {_CHANCE:g} s cancels it")
             return True
         if self._job is None and self._stage is Stage.LEAVING:
             return False
@@ -240,19 +249,21 @@ class _Attendance:
                 else f"{why}."
             )
         else:
-            goes_on = "goes on"
+            goes_on = "ends with this command" if self.ends_jobs() else "goes on"
             if self._stage is Stage.CANCELLING:
                 # A third Ctrl-C may come before the wish of the second has been sent.
                 arrived = self._follower.cancel_arrived.wait(_LAST_CHANCE)
                 asked = "was asked" if arrived else "may not have been asked"
                 goes_on = f"{asked} to end, and has not ended yet"
-            text = f"{why}: job {job.job_id()} {goes_on}. {self._way_back(job)}"
+            text = f"{why}: job {job.job_id()} {goes_on}.{self._way_back(job)}"
         short = "timeout" if code is Exit.TIMEOUT else "interrupt"
         self._view.left(short, None if job is None else job.job_id(), text)
         return code
 
     def _way_back(self, job: RuntimeJob) -> str:
-        return f"Come back with\n    {self._place.command('watch', job.job_id())}"
+        if self.ends_jobs():
+            return ""
+        return f" Come back with\n    {self._place.command('watch', job.job_id())}"
 
     # ---- endings -------------------------------------------------------------------------------
 
@@ -271,7 +282,7 @@ class _Attendance:
             case RuntimeCoreError():
                 text = self._place.complaint(error)
                 if self._job is not None and isinstance(error, TransportError):
-                    text += f" {self._way_back(self._job)}"
+                    text += self._way_back(self._job)
                 self._view.error(text)
                 return Exit.UNUSABLE
         raise error

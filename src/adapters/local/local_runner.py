@@ -109,6 +109,11 @@ class LocalRunner(RunnerCalls):
         return "" if self._data is None else f"local:{self._data}"
 
     @property
+    def ends_jobs(self) -> bool:
+        """True: the programs that run end when this is closed. See `TransportService.ends_jobs`."""
+        return True
+
+    @property
     def status_requests_per_second(self) -> float:
         """As many as there are: nobody is burdened with them."""
         return math.inf
