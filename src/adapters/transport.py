@@ -21,28 +21,77 @@ DEFAULT_STATUS_RATE = 10.0
 class Transport(Protocol):
     """Performs the requests of jobs and says how their streams are opened.
 
-    One transport serves any number of jobs and threads.
+    Give it to `RuntimeJob` or `AsyncRuntimeJob` as `api_client`, with ``ws_client=None``; or to
+    `TransportService`. One transport serves any number of jobs, for each of which everything is
+    called with the job's id.
+
+    **Threads.** `perform` is called on daemon threads for requests, several at once, also for the
+    same job (a cancel beside a status request); `stream` and `traits` on the loop that all jobs
+    share, so they must return at once. The `BlockingDriver` calls `perform` in the caller's thread.
+
+    **Rules.** What breaks one is not passed on: a request then has failed with a `TransportError`
+    that says which rule it was, and is not tried again; a stream has failed, and is opened again.
+
+    **Forks.** In the child of a fork jobs begin afresh: requests that were under way have failed,
+    streams have ended. What the transport itself holds open, it has to open anew there.
+
+    **Closing.** A job closes no transport; `TransportService` calls `close()`, if there is one.
+
+    **What else a job tells**, its inputs, logs and so on, comes from these methods, where the
+    transport has them: `job_get` (with an attribute `dialect`, if it is not the legacy one's
+    document), `job_params`, `job_logs`, `job_logs_part`, `job_metrics`, `job_tag`. They may block,
+    and raise `TransportError`s. Without them a job tells what it was given, or None.
     """
 
     @property
     def traits(self) -> ServiceTraits:
-        """What the machine must know of the service."""
+        """What the machine must know of the service: the same as long as the transport lives."""
         ...
 
     def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
         """Do one request and return its one reply; may block.
 
-        Failures of the network and of the service are returned as `RequestFailed`, not raised.
+        | command | reply |
+        |---|---|
+        | `FetchStatus` | `JobQueued`, `JobStarted`, `JobSucceeded`, `JobFailed`, `JobCancelled`; \
+        `UnknownStatusReported` for a word that the transport does not know |
+        | `FetchResult` | `ResultReceived` with the text, not decoded |
+        | `FetchFailure` | `FailureReceived`; without a reason where the service has none |
+        | `SendCancel` | `CancelAccepted`; `CancelRefused` if the job had ended |
+        | any | `RequestFailed` |
+
+        The reply carries the number of the request, ``command.request``.
+
+        Failures of the network and of the service are returned as `RequestFailed`, not raised; its
+        `retryable` says whether the same request may succeed a little later, and then it is made
+        again by the machine (a cancel is not): never in here. One that is not retryable ends every
+        wait with its error. A `TransportError` that is raised all the same counts as the reply that it should
+        have been; any other exception as a failure that is not retryable.
+
+        A request is given up after 90 seconds, the one for a result after 15 minutes; its thread
+        is not waited for any more. So timeouts of your own should be shorter.
         """
         ...
 
     def stream(self, job_id: str, command: OpenStream) -> Stream:
         """Say where the stream of a job is and how it is read; does no I/O, returns at once.
 
-        Never called where the `traits` say that the service does not push.
+        Called for every connection anew, and only one of a job is open at a time. Never called
+        where the `traits` say that the service does not push.
+
+        Whichever kind of `Stream` it is, these are the rules of its events: each carries
+        ``command.connection``; the first is `StreamOpened`, or one of the last; messages come as
+        `InterimReceived`, with a tuple of texts in order, those of one read in one event; the last
+        is `StreamClosed`, `StreamFailed` or `StreamNotReady`. Where the traits say
+        ``Resume.OFFSET`` the first ``command.after`` messages of the job are left out; with
+        ``REPLAY`` the stream starts at the first message each time; with ``LIVE`` at now.
+
+        A stream that has told nothing of the kind within 30 seconds is given up. One that fails is
+        opened again, after longer and longer delays.
 
         Raises:
-            ServiceError: if the service has no streams.
+            ServiceError: if the service has no streams; like all that is raised it counts as a
+                stream that failed.
         """
         ...
 
@@ -51,32 +100,44 @@ class Transport(Protocol):
 class AsyncTransport(Protocol):
     """A `Transport` whose requests are awaited; for `AsyncRuntimeJob` alone.
 
-    It is used in the event loop of the jobs that it serves.
+    It is told from a `Transport` by this: `perform` is a coroutine function. Everything is called
+    on the event loop of the jobs that it serves, so nothing in it may block. `RuntimeJob`, the
+    `BlockingDriver` and the command line refuse it.
     """
 
     @property
     def traits(self) -> ServiceTraits:
-        """What the machine must know of the service."""
+        """What the machine must know of the service; see `Transport.traits`."""
         ...
 
     async def perform(self, job_id: str, command: RequestCommand) -> ReplyEvent:
         """Do one request and return its one reply; see `Transport.perform`.
 
-        It is cancelled if it takes longer than a request may.
+        Each is a task of its own. It is cancelled if it takes longer than a request may; what it
+        returns then does not matter.
         """
         ...
 
     def stream(self, job_id: str, command: OpenStream) -> AnyStream:
-        """Say where the stream of a job is and how it is read; see `Transport.stream`."""
+        """Say where the stream of a job is and how it is read; see `Transport.stream`.
+
+        It may be an asynchronous iterator, too: a task iterates. While its subscriber is behind,
+        nothing more is asked of it. At the end the task is cancelled, if it is inside of the
+        iterator, and then awaits `aclose()`, if there is one, for two seconds at most. A plain
+        iterator has a thread here as well.
+        """
         ...
 
 
 @runtime_checkable
 class SubmittingTransport(Protocol):
-    """A transport that can submit jobs, too; optional."""
+    """A transport that can submit jobs, too; optional, and needed for `TransportService.run`."""
 
     def submit(self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-        """Submit a job and give its id; may block.
+        """Submit a job and give its id; may block. Called in the thread of whoever submits.
+
+        It is called once: if it is not known whether the job has arrived, say so in the error, and
+        never submit again behind the caller's back.
 
         Args:
             program_id: what to run.
@@ -154,10 +215,12 @@ class ListedPage:
 
 
 class StreamProtocol(Protocol):
-    """The sans-IO half of one connection: bytes in, events and bytes out. Used by one thread.
+    """The sans-IO half of one connection: bytes in, events and bytes out.
 
-    After every call, send what `data_to_send` returns. A `StreamNotReady`, `StreamClosed` or
-    `StreamFailed` is the last event: send what is left, then close the socket.
+    It does no I/O, reads no clock, and is called on the loop alone: `start` once, then `receive`
+    for every read. After every call, what `data_to_send` returns is sent. A `StreamNotReady`,
+    `StreamClosed` or `StreamFailed` is the last event: what is left is sent, then the connection
+    is closed. What any of the calls raises ends the stream as one that failed.
     """
 
     def start(self) -> None:
@@ -165,7 +228,10 @@ class StreamProtocol(Protocol):
         ...
 
     def receive(self, data: bytes) -> Sequence[StreamEvent]:
-        """Take bytes from the socket; ``b""`` is the end of them. Never raises."""
+        """Take bytes from the socket; ``b""`` is the end of them, and needs a last event.
+
+        The bytes are cut anywhere. What the peer sends, however wrong, is no reason to raise.
+        """
         ...
 
     def data_to_send(self) -> bytes:
@@ -173,7 +239,12 @@ class StreamProtocol(Protocol):
         ...
 
     def ping(self) -> None:
-        """Ask the peer for a sign of life; what it answers counts like any other bytes."""
+        """Ask the peer for a sign of life; what it answers counts like any other bytes.
+
+        Called every 20 seconds from `StreamOpened` on. A peer that sends nothing from one to the
+        next is taken for dead, unless nothing was made ready to be sent: where there is no such
+        question, over a pipe for instance, do nothing.
+        """
         ...
 
     def close(self) -> None:
@@ -217,19 +288,33 @@ class HasFileno(Protocol):
 class StreamFile:
     """A connection that is there already, as a file descriptor, and how its bytes are read.
 
-    It is watched by the loop that all jobs share, and closed there. What `protocol` has to send is
-    written to the same descriptor.
+    It is watched by the loop that all jobs share, so that it takes no thread, and closed there
+    when the stream is over or nobody wants it any more. While the subscriber is behind, it is not
+    read: the peer's writes block then. What `protocol` has to send is written to the same
+    descriptor; over a pipe, which is read only, that must be nothing. The bytes are plain: a
+    socket with TLS is none of these.
+
+    The end of the file is told by ``protocol.receive(b"")``.
     """
 
     file: HasFileno
-    """A pipe's or a socket's end; set to non-blocking by who takes it, and closed by it."""
+    """A pipe's or a socket's end; set to non-blocking by who takes it, and closed by it. Not a
+    regular file, which is always ready."""
     protocol: StreamProtocol
-    """The reader of this one connection."""
+    """The reader of this one connection. It has to tell `StreamOpened` within 30 seconds, so the
+    peer has to send something at once: messages may be long in coming."""
 
 
 Stream: TypeAlias = StreamEndpoint | StreamFile | Iterator[StreamEvent]
 """The three kinds of streams: a TCP address and a protocol, or an open file and a protocol, both on
-the shared loop; or an iterator that blocks, which takes a thread for each stream."""
+the shared loop; or an iterator that blocks, which takes a daemon thread for each stream.
+
+The thread pulls a few events ahead (16), and then none until the subscriber has caught up. An
+iterator that ends without a last event, or raises, is a stream that broke, and is opened again.
+When nobody wants the stream any more, a generator is closed on its own thread, as soon as it yields
+next; another iterator's `close()`, if it has one, is called once, from a thread for requests, and
+has to end a `next` that waits. The thread is not waited for. In the child of a fork it is not
+there, and the iterator is neither pulled nor closed."""
 
 AnyStream: TypeAlias = Stream | AsyncIterator[StreamEvent]
 """The same, and what an `AsyncTransport` may give besides, which takes a task for each stream."""
