@@ -58,6 +58,7 @@ from adapters.websocket.client import RuntimeWebsocketClient
 if TYPE_CHECKING:
     from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
     from adapters.async_service import AsyncRuntimeService
+    from adapters.async_transport_service import AsyncTransportService
     from adapters.drivers.async_subscriber import AsyncInterimResults
     from adapters.journal_file import JournalFile
     from adapters.local.local_runner import LocalRunner
@@ -74,6 +75,7 @@ __all__ = [
     "AsyncRuntimeJob",
     "AsyncRuntimeService",
     "AsyncTransport",
+    "AsyncTransportService",
     "BlockingDriver",
     "ClientTransport",
     "CurrentRuntimeClient",
@@ -134,6 +136,7 @@ _AT_FIRST_USE = {
     "AsyncInterimResults": "adapters.drivers.async_subscriber",
     "AsyncRuntimeJob": "adapters.async_job",
     "AsyncRuntimeService": "adapters.async_service",
+    "AsyncTransportService": "adapters.async_transport_service",
     "JournalFile": "adapters.journal_file",
     "LocalRunner": "adapters.local.local_runner",
     "LocalRuntimeService": "adapters.local.service",

@@ -109,7 +109,7 @@ class AsyncRuntimeService:
         """
         if callback is not None and not self.has_streams:
             raise UsageError("the service has no streams: run without callback, and wait")
-        submission = _Submission()
+        submission = Submitted()
 
         def submit() -> JobArguments:
             submitted = self._service._submitted(  # noqa: SLF001 - of one package
@@ -260,7 +260,7 @@ class AsyncRuntimeService:
         await self.close()
 
 
-class _Submission:
+class Submitted:
     """A submission that goes on when its caller is cancelled: somebody must learn the job's id."""
 
     def __init__(self) -> None:

@@ -65,8 +65,8 @@ class Transport(Protocol):
         Failures of the network and of the service are returned as `RequestFailed`, not raised; its
         `retryable` says whether the same request may succeed a little later, and then it is made
         again by the machine (a cancel is not): never in here. One that is not retryable ends every
-        wait with its error. A `TransportError` that is raised all the same counts as the reply that it should
-        have been; any other exception as a failure that is not retryable.
+        wait with its error. A `TransportError` that is raised all the same counts as the reply that
+        it should have been; any other exception as a failure that is not retryable.
 
         A request is given up after 90 seconds, the one for a result after 15 minutes; its thread
         is not waited for any more. So timeouts of your own should be shorter.
@@ -137,7 +137,8 @@ class SubmittingTransport(Protocol):
         """Submit a job and give its id; may block. Called in the thread of whoever submits.
 
         It is called once: if it is not known whether the job has arrived, say so in the error, and
-        never submit again behind the caller's back.
+        never submit again behind the caller's back. That of an `AsyncTransport` may be a coroutine
+        function.
 
         Args:
             program_id: what to run.

@@ -8,11 +8,11 @@ from typing import Any
 from adapters.closing import Closing
 from adapters.drivers.performers import blocking
 from adapters.job import InterimCallback, RuntimeJob
-from adapters.parameters import ParameterNamespace, plain_inputs
-from adapters.transport import SubmittingTransport, Transport
-from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
-from runtime_core.errors import UsageError
-from runtime_core.events import JobQueued
+from adapters.parameters import ParameterNamespace
+from adapters.transport import Transport
+from adapters.transport_jobs import TransportJobs
+from adapters.value_type import Value
+from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Observer
 from runtime_core.states import JobState
@@ -33,8 +33,8 @@ class TransportService(Closing):
         observer: is called with each `Step` of its jobs, see `Observer`.
 
     Raises:
-        UsageError: if the requests of the transport have to be awaited: for asyncio give it to an
-            `AsyncRuntimeJob`.
+        UsageError: if the requests of the transport have to be awaited: for asyncio there is
+            `AsyncTransportService`.
     """
 
     def __init__(
@@ -45,11 +45,13 @@ class TransportService(Closing):
         on_unknown_status: JobState | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self._transport = blocking(transport)
-        self._backend = backend
-        self._decoders = DecoderRegistry() if decoders is None else decoders
-        self._on_unknown_status = on_unknown_status
-        self._observer = observer
+        self._jobs = TransportJobs(
+            blocking(transport),
+            backend,
+            DecoderRegistry() if decoders is None else decoders,
+            on_unknown_status,
+            observer,
+        )
 
     @property
     def ends_jobs(self) -> bool:
@@ -57,12 +59,12 @@ class TransportService(Closing):
 
         It is what the transport says in an attribute of this name, if it has one; else they go on.
         """
-        return getattr(self._transport, "ends_jobs", False) is True
+        return getattr(self._jobs.transport, "ends_jobs", False) is True
 
     @property
     def can_submit(self) -> bool:
         """Whether the transport has a `submit`."""
-        return isinstance(self._transport, SubmittingTransport)
+        return self._jobs.submitting is not None
 
     def run(
         self,
@@ -70,8 +72,8 @@ class TransportService(Closing):
         options: Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | ParameterNamespace | None = None,
         callback: InterimCallback | None = None,
-        result_decoder: Decoder[Any] | None = None,
-    ) -> RuntimeJob:
+        result_decoder: Decoder[Value] | None = None,
+    ) -> RuntimeJob[Value]:
         """Submit a job.
 
         Args:
@@ -87,37 +89,10 @@ class TransportService(Closing):
             InputsError: if the inputs do not fit the program's parameters.
             TransportError: if the service did not take the job, or did not say so.
         """
-        transport = self._transport
-        if not isinstance(transport, SubmittingTransport):
-            raise UsageError(
-                f"{type(transport).__name__} has no submit: it can only take up jobs by their ids."
-            )
-        # Before the job is there: nobody would learn its id from a refusal.
-        decoder = ResultDecoder if result_decoder is None else result_decoder
-        choose_decoder(program_id, self._decoders, None, decoder)
-        if callback is not None and not self._transport.traits.pushes:
-            raise UsageError("the service has no streams: run without callback, and wait")
-        given = plain_inputs(inputs)
-        job_id = transport.submit(program_id, given, dict(options or {}))
-        if not isinstance(job_id, str):
-            raise UsageError(
-                f"{type(transport).__name__}.submit gave one {type(job_id).__name__}, expected "
-                "the id of the job, a str."
-            )
-        return RuntimeJob(
-            self._backend,
-            self._transport,
-            None,
-            job_id,
-            program_id,
-            given,
-            user_callback=callback,
-            result_decoder=decoder,
-            decoders=self._decoders,
-            on_unknown_status=self._on_unknown_status,
-            initial=JobQueued(),
-            observer=self._observer,
-        )
+        jobs = self._jobs
+        submission = jobs.submission(program_id, options, inputs, callback, result_decoder)
+        given = jobs.submitted(submission.send(), submission)
+        return RuntimeJob(**given.keywords, user_callback=callback)
 
     def job(self, job_id: str, program_id: str = "") -> RuntimeJob:
         """Take a job up; nobody is asked whether it is there.
@@ -126,44 +101,25 @@ class TransportService(Closing):
             job_id: the job, as its service names it.
             program_id: what it runs; chooses the decoder of its results.
         """
-        return RuntimeJob(
-            self._backend,
-            self._transport,
-            None,
-            job_id,
-            program_id,
-            decoders=self._decoders,
-            on_unknown_status=self._on_unknown_status,
-            observer=self._observer,
-        )
+        return RuntimeJob(**self._jobs.known(job_id, program_id).keywords)
 
     def take_up(
         self,
         handle: JobHandle,
         callback: InterimCallback | None = None,
-        result_decoder: Decoder[Any] | None = None,
-    ) -> RuntimeJob:
+        result_decoder: Decoder[Value] | None = None,
+    ) -> RuntimeJob[Value]:
         """Take a job up where a handle left it; see `RuntimeJob.from_handle`.
 
         Raises:
             UsageError: if the handle is of another service or dialect, there is no decoder of the
                 name that it says, or there is a `callback` and no stream.
         """
-        if callback is not None and not self._transport.traits.pushes:
-            raise UsageError("the service has no streams: take it up without callback, and wait")
-        return RuntimeJob.from_handle(
-            handle,
-            self._transport,
-            user_callback=callback,
-            result_decoder=result_decoder,
-            decoders=self._decoders,
-            backend=self._backend,
-            on_unknown_status=self._on_unknown_status,
-            observer=self._observer,
-        )
+        given = self._jobs.taken_up(handle, callback, result_decoder)
+        return RuntimeJob(**given.keywords, user_callback=callback)
 
     def close(self) -> None:
         """Close the transport, if it can be closed."""
-        close = getattr(self._transport, "close", None)
+        close = getattr(self._jobs.transport, "close", None)
         if close is not None:
             close()

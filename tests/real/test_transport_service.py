@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from conditions import Recorder
+from conditions import PATIENCE, Recorder, eventually
 from scripted_transport import AwaitedTransport, ScriptedTransport
 
-from adapters import ParameterNamespace, SubmittingTransport, TransportService, as_completed
+from adapters import (
+    AsyncTransportService,
+    ParameterNamespace,
+    SubmittingTransport,
+    TransportService,
+    as_completed,
+)
 from runtime_core.decoders import DecoderRegistry
 from runtime_core.errors import InputsError, UnknownStatusError, UsageError
 from runtime_core.states import JobState
@@ -106,3 +114,82 @@ def test_one_that_is_awaited_is_refused() -> None:
     transport: Any = AwaitedTransport(ScriptedTransport("DONE"), lambda: None)
     with pytest.raises(UsageError, match="AwaitedTransport is an AsyncTransport"):
         TransportService(transport)
+
+
+# ---- for asyncio -------------------------------------------------------------------------------
+
+
+class AwaitedSubmitting(AwaitedTransport):
+    """Takes jobs on the event loop."""
+
+    def __init__(self, inner: Submitting) -> None:
+        super().__init__(inner, self.at_once)
+        self.submitting = inner
+
+    async def at_once(self) -> None: ...
+
+    async def submit(
+        self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> str:
+        await asyncio.sleep(0)
+        return self.submitting.submit(program_id, inputs, options)
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+        self.submitting.close()
+
+
+async def check_all(kind: str) -> None:
+    inner = Submitting("RUNNING", "DONE")
+    transport: Any = AwaitedSubmitting(inner) if kind == "awaited" else inner
+    async with AsyncTransportService(transport, "here") as service:
+        job = await service.run("p", {"queue": "long"}, {"n": 1}, None, Doubles)
+        assert await job.result() == 84
+        assert inner.given == [("p", {"n": 1}, {"queue": "long"})]
+        assert (await job.inputs(), job.backend()) == ({"n": 1}, "here")
+        assert await service.job("j1").status() is JobState.DONE
+        assert inner.closed == 0
+    assert inner.closed == 1
+
+
+@pytest.mark.parametrize("kind", ["awaited", "on threads"])
+def test_for_asyncio_jobs_are_submitted_and_taken_up(kind: str) -> None:
+    asyncio.run(check_all(kind))
+
+
+def test_for_asyncio_what_cannot_be_submitted_says_so() -> None:
+    async def check() -> None:
+        with pytest.raises(UsageError, match="ScriptedTransport has no submit"):
+            await AsyncTransportService(ScriptedTransport("DONE")).run("p")
+        inner = Submitting("DONE")
+        inner.id = 7
+        with pytest.raises(UsageError, match=r"AwaitedSubmitting\.submit gave one int"):
+            await AsyncTransportService(AwaitedSubmitting(inner)).run("p")
+
+    asyncio.run(check())
+
+
+def test_for_asyncio_a_job_whose_caller_is_cancelled_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Slow(Submitting):
+        def submit(self, *_: object) -> str:
+            begun.set()
+            may_end.wait(PATIENCE)
+            return "j1"
+
+    async def check() -> None:
+        async with AsyncTransportService(Slow("DONE")) as service:
+            running = asyncio.create_task(service.run("p"))
+            await asyncio.to_thread(begun.wait)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            may_end.set()
+            assert await asyncio.to_thread(
+                eventually, lambda: "job j1 was submitted" in caplog.text
+            )
+
+    asyncio.run(check())
