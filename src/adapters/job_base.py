@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NoReturn, Self, SupportsIndex, TypeGuard, cast
+from typing import Any, NoReturn, Self, SupportsIndex, cast
 
 import attrs
 
@@ -269,18 +269,22 @@ def check_wait(wait: float) -> None:
 def _transport(
     given: ApiClient | Transport | AsyncTransport, ws_client: StreamClient | None
 ) -> Transport | AsyncTransport:
-    if not _is_transport(given):
-        client = cast("ApiClient", given)
-        return ClientTransport(client, ws_client, None if ws_client is None else ws_client.traits)
+    transport = _as_transport(given)
+    if transport is None:
+        traits = None if ws_client is None else ws_client.traits
+        return ClientTransport(cast("ApiClient", given), ws_client, traits)
     if ws_client is not None:
         name = type(given).__name__
         raise UsageError(f"{name} is a transport and has its own streams: give it ws_client=None.")
-    return given
+    return transport
 
 
-def _is_transport(given: object) -> TypeGuard[Transport | AsyncTransport]:
-    # Their attributes are the same. A mock has whatever it is asked for, but no such traits.
-    return isinstance(given, Transport) and isinstance(given.traits, ServiceTraits)
+def _as_transport(given: object) -> Transport | AsyncTransport | None:
+    """Give it itself if it is a transport, of either kind; None if it is a client."""
+    # A mock has whatever it is asked for, but no such traits.
+    if isinstance(given, Transport) and isinstance(given.traits, ServiceTraits):
+        return given
+    return None
 
 
 def _teller(given: object) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import logging
 import os
@@ -18,7 +20,7 @@ from blocking_face import blocking_job, job_maker, make_job
 from conditions import PATIENCE, Recorder, eventually
 from scripted_transport import ScriptedTransport
 
-from adapters import RuntimeJob, StreamFile
+from adapters import AsyncRuntimeJob, RuntimeJob, StreamFile
 from adapters.drivers import channel, inbox, job_driver
 from adapters.drivers.puller import AHEAD
 from adapters.transport import AnyStream
@@ -532,3 +534,61 @@ def test_refusals_are_told_as_they_are() -> None:
         assert job.result() == 42
         with pytest.raises(UsageError, match="wants a token"):
             list(job.interim_results())
+
+
+# ---- forks, and event loops that end -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("each_driver", ["threads"], indirect=True)
+def test_the_child_of_a_fork_neither_pulls_nor_closes_its_parent_s_iterator() -> None:
+    go_on = threading.Event()
+    closed_in: list[int] = []
+
+    def events(command: OpenStream) -> Iterator[StreamEvent]:
+        try:
+            yield StreamOpened(command.connection)
+            go_on.wait(PATIENCE)
+            yield InterimReceived(command.connection, ("1",))
+            service.end()
+            yield StreamClosed(command.connection)
+        finally:
+            closed_in.append(os.getpid())
+
+    service = Service(events)
+    with job_by(service) as job:
+        heard = Recorder()
+        job.stream_results(heard)
+        assert eventually(lambda: job._driver.runner._is_open)
+        child = os.fork()
+        if child == 0:
+            try:
+                go_on.set()
+                service.end()
+                is_good = job.result(PATIENCE) == 42
+                gc.collect()
+                is_good = is_good and not closed_in and not heard.values
+                os._exit(0 if is_good else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        go_on.set()
+        assert job.result() == 42
+        assert heard.values[:1] == [1]
+    assert set(closed_in) == {os.getpid()}
+
+
+@pytest.mark.parametrize("each_driver", ["threads"], indirect=True)
+def test_an_event_loop_that_has_ended_leaves_no_thread_of_a_stream() -> None:
+    def events(command: OpenStream) -> Iterator[StreamEvent]:
+        yield StreamOpened(command.connection)
+        while True:  # so it will stop where it may not pull any further
+            yield InterimReceived(command.connection, ("1",))
+
+    async def leave() -> None:
+        job = AsyncRuntimeJob("b", Service(events), None, "j1", "p")
+        came = asyncio.Event()
+        job.stream_results(lambda *_: came.set())
+        await came.wait()
+
+    asyncio.run(leave())
+    assert eventually(lambda: gc.collect() >= 0 and not stream_threads())

@@ -175,7 +175,9 @@ def test_for_asyncio_a_job_whose_caller_is_cancelled_is_named_in_the_log(
     begun, may_end = threading.Event(), threading.Event()
 
     class Slow(Submitting):
-        def submit(self, *_: object) -> str:
+        def submit(
+            self, program_id: str, inputs: Mapping[str, Any], options: Mapping[str, Any]
+        ) -> str:
             begun.set()
             may_end.wait(PATIENCE)
             return "j1"
