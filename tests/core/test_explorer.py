@@ -30,6 +30,7 @@ from runtime_core.testing import (
     explore,
     explore_sequences,
 )
+from runtime_core.testing.snapshots import copy_of
 from runtime_core.traits import ServiceTraits
 from runtime_core.watch import WatchState
 
@@ -132,6 +133,15 @@ def test_what_is_broken_is_found_with_its_story(fault: str, rule: str) -> None:
 
 def test_a_machine_that_is_not_broken_is_explored_too() -> None:
     assert explore(OFFSET, Broken, most=500).states >= 500
+
+
+def test_a_copy_has_what_its_subclass_keeps() -> None:
+    machine = Broken("j1", OFFSET)
+    machine.own = "something"  # type: ignore[attr-defined]
+    twin = copy_of(machine)
+    assert vars(twin) == {"own": "something"}
+    twin.receive(JobSucceeded())
+    assert (machine.state, twin.state) == (JobState.QUEUED, JobState.DONE)
 
 
 class Moody(JobMachine):

@@ -27,6 +27,7 @@ from runtime_core.events import (
     JobQueued,
     JobSucceeded,
     Need,
+    ReplayRequested,
     ReplyEvent,
     ResultReceived,
     StreamClosed,
@@ -57,6 +58,66 @@ def run(rules: type[JobRules]) -> None:
 
 def test_our_machine_keeps_the_rules() -> None:
     run(JobRules)
+
+
+def begun(traits: ServiceTraits, begins: str, steps: int) -> JobRules:
+    rules = JobRules()
+    rules.submit(traits, begins, steps)
+    return rules
+
+
+def test_the_rules_by_hand_with_a_result() -> None:
+    rules = begun(ServiceTraits(True, Resume.OFFSET, requeues=True), "streamed", 3)
+    rules.the_job_publishes(3)
+    rules.something_is_read(1)
+    rules.something_is_read(3)
+    rules.the_connection_breaks(1)
+    rules.a_timer_fires(1)
+    rules.the_connection_is_refused()
+    rules.all_goes_well(6)
+    rules.the_connection_is_closed(1000)
+    rules.somebody_waits(Need.RESULT, 0.5)
+    rules.somebody_waits(Need.FINAL, 5.0)
+    rules.somebody_gives_up(1)
+    rules.a_request_arrives(0)
+    rules.a_request_fails(0, False, True, 2.0)
+    rules.the_job_is_requeued()
+    rules.the_service_says_something(0)
+    rules.the_service_says_something(1)
+    rules.the_job_starts()
+    rules.the_job_ends(JobState.DONE, True)
+    rules.all_goes_well(6)
+    rules.all_goes_well(6)
+    assert rules.machine.result_text == rules.truth().published[-1]
+    rules.the_service_contradicts_itself()
+    rules.what_comes_too_late_is_absorbed()
+    rules.somebody_releases_the_result()
+    rules.somebody_streams(ReplayRequested, 3)
+    rules.somebody_streams_no_more()
+    rules.teardown()
+
+
+@pytest.mark.parametrize("ending", [JobState.ERROR, JobState.CANCELLED])
+def test_the_rules_by_hand_without_one(ending: JobState) -> None:
+    rules = begun(ServiceTraits(), "queued", 0)
+    rules.somebody_waits(Need.FINAL, 5.0)
+    rules.the_service_says_something(2)  # in answer to the request
+    rules.somebody_cancels()
+    rules.a_request_fails(0, True, False, None)
+    rules.the_job_starts()
+    rules.somebody_waits(Need.FINAL, 5.0)
+    rules.the_job_ends(ending, False)
+    rules.a_request_is_answered(0)
+    rules.teardown()
+    assert rules.machine.state is ending
+
+
+def test_a_connection_that_is_not_open_tells_nothing() -> None:
+    rules = begun(ServiceTraits(pushes=True), "streamed", 3)
+    rules.something_is_read(1)
+    assert rules.next_stream_event() is None
+    rules.close_stream()
+    rules.close_stream()
 
 
 # ---- a service of one's own --------------------------------------------------------------------
@@ -192,7 +253,7 @@ def test_who_still_waits_at_the_end_is_found() -> None:
     world = JobWorld()
     world.begin(ServiceTraits())
     world.tell(WaitStarted(1, Need.FINAL))
-    world.requests.clear()  # the request gets lost on its way
+    world.requests.clear()  # it gets lost on its way
     with pytest.raises(AssertionError, match="all is well, and somebody waits"):
         world.come_to_rest()
 

@@ -203,7 +203,7 @@ class FakeJob:
                 return RequestFailed(number, error)
             case SendCancel():
                 return self._cancelled(number)
-            case FetchStatus():
+            case _:
                 return EVENT_OF[self.state](number)
 
     def _cancelled(self, number: int) -> ReplyEvent:

@@ -80,13 +80,10 @@ class FakeStream(Iterator[StreamEvent]):
         self.is_open = True
         if not job.plan:
             job.say()
-        match job.traits.resume:
-            case Resume.REPLAY:
-                self._position = 0
-            case Resume.LIVE:
-                self._position = len(job.stream)
-            case Resume.OFFSET:
-                pass
+        if job.traits.resume is Resume.REPLAY:
+            self._position = 0
+        elif job.traits.resume is Resume.LIVE:
+            self._position = len(job.stream)
         return StreamOpened(self.connection)
 
     def _carried(self) -> StreamEvent | None:

@@ -26,6 +26,7 @@ from runtime_core.events import (
     JobQueued,
     JobStarted,
     JobSucceeded,
+    Need,
     ReplyEvent,
     RequestFailed,
     ResultReceived,
@@ -33,6 +34,7 @@ from runtime_core.events import (
     StreamOpened,
     TimerFired,
     UnknownStatusReported,
+    WaitStarted,
 )
 from runtime_core.machine import JobMachine
 from runtime_core.states import JobState
@@ -260,6 +262,12 @@ class JobWorld:
         """
         if not self.truth().state.is_final:
             self.finish_job(LAST_RESULT)
+        self._rest()
+        for _ in range(2):  # what is known by then is not asked for again
+            self.tell(WaitStarted(self.ledger.last_wait + 1, Need.RESULT))
+            self._rest()
+
+    def _rest(self) -> None:
         for _ in range(LAST_STEPS):
             if not self.go_on():
                 break
