@@ -180,7 +180,7 @@ class JobRules(JobWorld, RuleBasedStateMachine):
         words += [UnknownStatusReported("Pondering", number) for number in asked]
         said = _pick(words, pick)
         if isinstance(said, UnknownStatusReported) and said.request is not None:
-            self.tell_reply(said)
+            self.tell_reply(said.request, said)
         else:
             self.tell(said)
 
@@ -203,7 +203,8 @@ class JobRules(JobWorld, RuleBasedStateMachine):
     @rule(pick=_PICKS)
     def a_request_is_answered(self, pick: int) -> None:
         """A request is carried out, if it was not before, and its reply arrives."""
-        self.tell_reply(self.send(_pick(list(self.requests), pick)))
+        number = _pick(list(self.requests), pick)
+        self.tell_reply(number, self.send(number))
 
     @precondition(lambda self: self.requests.keys() - self.replies.keys())
     @rule(pick=_PICKS)
@@ -225,7 +226,7 @@ class JobRules(JobWorld, RuleBasedStateMachine):
         number = _pick(list(self.requests), pick)
         if arrives:
             self.send(number)
-        self.tell_reply(RequestFailed(number, _LOST, retryable, after))
+        self.tell_reply(number, RequestFailed(number, _LOST, retryable, after))
 
     @precondition(lambda self: self.ledger.connection)
     @rule(count=st.integers(1, 3))

@@ -222,12 +222,11 @@ class JobWorld:
             self.replies[number] = reply
         return self.replies[number]
 
-    def tell_reply(self, reply: ReplyEvent) -> None:
+    def tell_reply(self, number: int, reply: ReplyEvent) -> None:
         """Tell the machine what came of a request; whatever else is on its way is lost."""
-        assert reply.request is not None
-        del self.requests[reply.request]
-        self.replies.pop(reply.request, None)
-        self.answered.append(reply.request)
+        del self.requests[number]
+        self.replies.pop(number, None)
+        self.answered.append(number)
         self.tell(reply)
 
     def next_stream_event(self) -> StreamEvent | None:
@@ -279,7 +278,7 @@ class JobWorld:
     def go_on(self) -> bool:
         """Let happen what is next where everything works; False if nothing is under way."""
         for number in self.requests:
-            self.tell_reply(self.send(number))
+            self.tell_reply(number, self.send(number))
             return True
         if self.ledger.connection:
             event = self.next_stream_event()

@@ -122,7 +122,6 @@ class MessageWitness:
             require(known, "another message than the connection carried")
             place = truth.place_of(text, self.last, self.traits)
             require(place is not None, "a message that comes again, or was never published")
-            assert place is not None
             is_next = self.last is None or place == self.last + 1
             require(is_next or self.is_excused, "messages were lost in silence")
             self.last, self.is_excused = place, False
