@@ -57,5 +57,5 @@ def test_a_cancel_whose_answer_was_lost() -> None:
 
 def test_a_script_that_is_used_up_is_said_to_the_test() -> None:
     driver = driven(FakeTransport(JobState.QUEUED), FakeClock())
-    with pytest.raises(AssertionError, match="script of job j1 is used up"):
+    with pytest.raises(TransportError, match="script of job j1 is used up"):
         driver.wait(Need.FINAL)
