@@ -13,25 +13,20 @@ WORDS["SUCCEEDED"] = rc.JobSucceeded
 def perform(http: httpx.Client, path: str, command: rc.RequestCommand) -> rc.ReplyEvent:
     """Do one request; whatever comes of it is the one event that answers the command."""
     number, method = command.request, "DELETE" if isinstance(command, rc.SendCancel) else "GET"
+    url = f"{path}/output" if isinstance(command, rc.FetchResult) else path
     try:
-        answer = http.request(method, path + "/output" * isinstance(command, rc.FetchResult))
-        said = answer.json() if answer.status_code in (200, 422) else answer.status_code
+        answer = http.request(method, url)
+        said = answer.json() if answer.status_code in (200, 422) else None  # else it is a proxy's
     except (httpx.TransportError, ValueError) as error:  # no answer, or one that is not Acme's
         failure = rc.TransportError(f"{path}: {error}")
         return rc.RequestFailed(number, failure, isinstance(error, httpx.TransportError))
     failure = rc.TransportError(f"{path}: {answer} {said!r:.99}", answer.status_code)
     match command, said:
-        case _, int(status):  # of a proxy: Acme has no other than these two
-            wait = answer.headers.get("Retry-After", "")
-            seconds = float(wait) if wait.isdigit() else None
-            return rc.RequestFailed(number, failure, status in (429, 502, 503, 504), seconds)
         case rc.SendCancel(), {"error": {"code": "TASK_OVER"}}:
             return rc.CancelRefused(number)
-        case _, {"error": {"wait_ms": wait}}:  # only what passes says when
-            return rc.RequestFailed(number, failure, True, wait / 1000)
         case rc.SendCancel(), {"state": _}:
             return rc.CancelAccepted(number)
-        case rc.FetchResult(), _ if answer.is_success:
+        case rc.FetchResult(), _ if answer.status_code == 200:
             return rc.ResultReceived(number, answer.text)
         case _, {"failure": {"code": "BY_OWNER"}}:
             return rc.JobCancelled(number)
@@ -39,7 +34,10 @@ def perform(http: httpx.Client, path: str, command: rc.RequestCommand) -> rc.Rep
             return rc.JobFailed(number, reason, code)
         case _, {"state": str(word)}:
             return WORDS[word](number) if word in WORDS else rc.UnknownStatusReported(word, number)
-    return rc.RequestFailed(number, failure)
+        case _, {"error": {"wait_ms": wait}}:  # only what passes says when
+            return rc.RequestFailed(number, failure, True, wait / 1000)
+    wait, passes = answer.headers.get("Retry-After", ""), answer.status_code in (429, 502, 503, 504)
+    return rc.RequestFailed(number, failure, passes, float(wait) if wait.isdigit() else None)
 
 
 def follow(http: httpx.Client, task_id: str, timeout: float) -> rc.JobMachine:
