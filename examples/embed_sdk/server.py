@@ -283,6 +283,8 @@ class Kernels:
             while True:
                 event = next(steps)
                 with self._changed:
+                    if task.state in OVER:
+                        return
                     task.events.append(event)
                     self._changed.notify_all()
         except StopIteration as done:
@@ -379,11 +381,12 @@ class Handler(BaseHTTPRequestHandler):
         raise LookupError
 
     def _body(self) -> bytes:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > MAX_BODY_BYTES:
-            self.close_connection = True
-            raise Refusal("TOO_LARGE", f"a request has at most {MAX_BODY_BYTES} bytes")
-        return self.rfile.read(length)
+        length = self.headers.get("Content-Length", "0")
+        is_number = length.isascii() and length.isdecimal() and len(length) < 9
+        if not is_number or int(length) > MAX_BODY_BYTES:
+            self.close_connection = True  # where the next request begins is not known
+            raise Refusal("TOO_LARGE", f"a request says its length, {MAX_BODY_BYTES} at most")
+        return self.rfile.read(int(length))
 
     def _send(self, status: int, answer: Any, kind: str = "application/json") -> None:
         text = json.dumps(answer)
@@ -417,6 +420,12 @@ def _number(query: dict[str, str], name: str, default: int = 0) -> int:
     return int(given)
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    request_queue_size = 128
+
+
 class AcmeServer:
     """The service at a port of this machine, in threads of its own; `with` ends it."""
 
@@ -432,7 +441,7 @@ class AcmeServer:
         self.key = key
         self.kernels = Kernels(workers, startup)
         mine = {"kernels": self.kernels, "rate": Rate(requests_per_second), "key": key}
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Mine", (Handler,), mine))
+        self._server = Server(("127.0.0.1", port), type("Mine", (Handler,), mine))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True

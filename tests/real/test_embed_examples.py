@@ -147,6 +147,16 @@ def test_a_task_is_awaited(server: Any) -> None:
     assert asyncio.run(main()) == {"below": 100, "count": 25}
 
 
+def test_a_task_is_taken_up_from_its_handle(acme: Any, server: Any) -> None:
+    handle = acme.submit("primes", {"below": 10}).handle()
+    assert (handle.dialect, handle.program_id) == ("acme", "primes")
+    text = handle.to_json()
+    assert server.key not in text
+    with DialectClient(server.url, server.key, dialect=sdk.ACME) as client:
+        job = RuntimeJob.from_handle(type(handle).from_json(text), client)
+        assert job.result(timeout=PATIENCE)["count"] == 4
+
+
 def test_a_task_that_fails_says_why_with_its_code(acme: Any) -> None:
     task = acme.submit("solve", SINGULAR)
     with pytest.raises(RuntimeJobFailureError, match="depends on the others") as caught:
