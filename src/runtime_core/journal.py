@@ -77,13 +77,15 @@ class Journal:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is written: it is full, or `write` has failed."""
+        """Whether nothing more is written: it is full, or a step could not be written."""
         return self._is_over
 
     def __call__(self, step: Step) -> None:
-        """Write a step; see `Observer`. Raises what `write` does, and is over then."""
+        """Write a step; see `Observer`. Raises what `write` does; nothing is written after that."""
         if self._is_over:
             return
+        # If a step cannot be written, what followed would have a hole before it.
+        self._is_over = True
         lines = []
         if self._origin is None:
             self._origin = step.at
@@ -97,7 +99,6 @@ class Journal:
 
     def _put(self, text: str) -> None:
         self._left -= len(text)
-        self._is_over = True  # if it cannot be written, what followed would have a hole before it
         if self._left < 0:
             self._numbers.clear()
             self._nameless.clear()
@@ -130,7 +131,7 @@ class Journal:
     def _job(self, step: Step, number: int) -> dict[str, Json]:
         writing = self._writing
         traits = writing.traits(step.traits)
-        return {"job": number, "id": writing.word(step.job_id), "traits": traits}
+        return {"job": number, "id": writing.name(step.job_id), "traits": traits}
 
     def _step(self, step: Step, number: int) -> dict[str, Json]:
         writing = self._writing

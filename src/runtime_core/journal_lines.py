@@ -98,8 +98,12 @@ class Writing:
         """Write what a machine knows of its service."""
         return self._fields(traits, _TRAITS_PLAN)
 
+    def name(self, text: str) -> str:
+        """Write the id of a job: it may be as long as a key is."""
+        return without_secrets(text, self.secrets)
+
     def word(self, text: str) -> str:
-        """Write what is needed to understand what happened: an error's message, an id."""
+        """Write what is needed to understand what happened: an error's message, for instance."""
         return scrubbed(text, self.secrets)
 
     def text(self, text: str) -> Json:

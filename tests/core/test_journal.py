@@ -283,6 +283,23 @@ def test_after_a_write_that_failed_nothing_is_written() -> None:
     assert len(written) == 2
 
 
+def test_a_step_that_cannot_be_written_is_the_last() -> None:
+    recorder = Recorder()
+    machine, other = recorder.machine(POLLED), recorder.machine(POLLED)
+    tell(other, [JobStarted()])
+    before = recorder.text
+    tell(machine, [JobStarted(object())])  # type: ignore[arg-type]
+    tell(other, [JobSucceeded()])
+    assert [type(error) for error in recorder.failures] == [TypeError]
+    assert recorder.text == before
+
+
+def test_an_id_is_written_as_it_is_however_long() -> None:
+    recorder = Recorder(secrets=("hunter2",))
+    tell(recorder.machine(POLLED, "k3y" * 100 + "hunter2"), [JobStarted()])
+    assert recorder.lines[1]["id"] == "k3y" * 100 + "***"
+
+
 # ---- every event and every command ---------------------------------------------------------------
 
 VALUES: dict[str, list[Any]] = {

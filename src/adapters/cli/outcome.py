@@ -11,7 +11,7 @@ class Exit(IntEnum):
     DONE = 0
     """The job ended with a result; of other commands: what was asked for was done."""
     FAILED = 1
-    """The job failed."""
+    """The job failed; of `replay`: the machines did something else than what was recorded."""
     UNUSABLE = 2
     """The arguments, the program, or the service cannot be used."""
     CANCELLED = 3

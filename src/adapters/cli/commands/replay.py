@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from io import TextIOWrapper
 
 from adapters.cli.outcome import CommandError, Exit
 
@@ -40,6 +41,8 @@ def run(options: argparse.Namespace) -> Exit:
             raise CommandError(f"{options.file}: {error}") from error
 
     if options.file == "-":
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         found = replayed(sys.stdin)
     else:
         try:
