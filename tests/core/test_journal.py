@@ -34,7 +34,7 @@ from runtime_core.events import (
     UnknownStatusReported,
     WaitStarted,
 )
-from runtime_core.journal import Journal
+from runtime_core.journal import MAX_BYTES, Journal
 from runtime_core.journal_lines import read_event
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Step
@@ -168,6 +168,7 @@ def test_equal_texts_stay_equal_and_a_digest_is_of_its_journal() -> None:
         assert message == result["text"]
         found.append(message["digest"])
     assert len(set(found)) == 3
+    assert {len(digest) for digest in found} == {16}
 
 
 def test_texts_are_written_if_they_are_asked_for() -> None:
@@ -183,6 +184,10 @@ def test_texts_are_written_if_they_are_asked_for() -> None:
 def test_long_texts_are_never_written() -> None:
     recorder = Recorder(payloads=True)
     long = "x" * 65_537
+    tell(recorder.machine(OFFSET), [*STREAMED[:4], InterimReceived(1, (long[2:], "x"))])
+    assert recorder.lines[-1]["in"]["messages"] == [long[2:], "x"]
+    tell(recorder.machine(POLLED), [JobFailed(None, long[1:])])
+    assert recorder.lines[-1]["in"]["reason"] == long[1:]
     tell(recorder.machine(OFFSET), STREAMED[:4])
     tell(recorder.machine(OFFSET), [*STREAMED[:4], InterimReceived(1, (long, "short"))])
     assert recorder.lines[-1]["in"]["messages"] == {"count": 2, "chars": 65_542, "last": "short"}
@@ -258,9 +263,42 @@ def test_it_ends_at_its_size_and_says_so() -> None:
     assert len(recorder.journal._numbers) == 0
 
 
+def test_what_fits_exactly_is_written() -> None:
+    events = [JobStarted()] * 20
+    whole = Recorder()
+    tell(whole.machine(POLLED), events)
+    end = len('{"end":"max_bytes","max_bytes":1234}\n')
+    for room, written in ((0, len(whole.texts)), (-1, len(whole.texts) - 1)):
+        recorder = Recorder(max_bytes=len(whole.text) + end + room)
+        tell(recorder.machine(POLLED), events)
+        assert recorder.journal.is_over is (room < 0)
+        steps = [line for line in recorder.lines if "in" in line]
+        assert len(steps) == written
+
+
+def test_nothing_is_kept_of_jobs_without_a_source_at_the_end() -> None:
+    recorder = Recorder(max_bytes=1000)
+    step = Step("j1", POLLED, 1.0, JobStarted(), (), JobState.RUNNING, confirmed=True)
+    for _ in range(30):
+        recorder.journal(step)
+    assert recorder.journal.is_over
+    assert recorder.journal._nameless == {}
+
+
 def test_a_size_in_which_nothing_fits_is_refused() -> None:
     with pytest.raises(ValueError, match="max_bytes is 1000 or more, not 999"):
         Journal(print, max_bytes=999)
+    assert not Journal(print, max_bytes=1000).is_over
+    assert MAX_BYTES == 10_000_000
+
+
+def test_times_are_rounded_to_microseconds() -> None:
+    recorder = Recorder()
+    machine = recorder.machine(POLLED)
+    tell(machine, [JobStarted()])
+    recorder.now += 0.123456789
+    tell(machine, [JobStarted()])
+    assert [line["at"] for line in recorder.lines[2:]] == [0.0, 0.623457]
 
 
 def test_after_a_write_that_failed_nothing_is_written() -> None:
@@ -306,7 +344,7 @@ VALUES: dict[str, list[Any]] = {
     "int": [0, 7],
     "int | None": [None, 7],
     "bool": [False, True],
-    "float": [0.1, float("inf"), float("-inf")],
+    "float": [0.1, float("inf"), float("-inf"), float("nan")],
     "float | None": [None, 2.5],
     "str": ["", "a word"],
     "str | None": [None, "a word"],
@@ -321,7 +359,7 @@ VALUES: dict[str, list[Any]] = {
 @pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: kind.__name__)
 def test_every_event_comes_back_as_it_was(kind: type) -> None:
     writing = journal_lines.Writing(payloads=True)
-    for index in range(3):
+    for index in range(4):
         fields = {
             field.name: VALUES[str(field.type)][index % len(VALUES[str(field.type)])]
             for field in attrs.fields(kind)

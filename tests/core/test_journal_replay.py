@@ -30,7 +30,7 @@ from runtime_core.events import (
     SubscriptionRequested,
     WaitStarted,
 )
-from runtime_core.journal_lines import RecordedError, RecordedTransportError
+from runtime_core.journal_lines import RecordedError, RecordedTransportError, read_event
 from runtime_core.journal_replay import Replay, replay
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Step
@@ -334,12 +334,44 @@ def test_an_event_that_cannot_be_read_is_told(event: dict[str, Any], why: str) -
     assert why in found.broken.why
 
 
+def test_what_stands_for_a_text_is_short_and_says_how_long_it_was() -> None:
+    written = {
+        "is": "ResultReceived",
+        "request": 1,
+        "text": {"chars": 9, "digest": "0123456789" * 9},
+    }
+    event = read_event(written)
+    assert event == ResultReceived(1, "<9 characters, 0123456789012345>")
+    last = {"chars": 1, "digest": "f"}
+    messages: dict[str, Any] = {"count": 2**20, "chars": 0, "last": last}
+    read = read_event({"is": "InterimReceived", "connection": 1, "messages": messages})
+    assert isinstance(read, InterimReceived)
+    assert len(read.messages) == 2**20
+    assert read.messages[-2:] == ("<a message>", "<1 characters, f>")
+    messages["count"] = 2**20 + 1
+    with pytest.raises(ValueError, match="InterimReceived: 1048577 messages"):
+        read_event({"is": "InterimReceived", "connection": 1, "messages": messages})
+
+
+def test_a_version_that_cannot_be_read_may_follow_a_line_that_was_cut() -> None:
+    recorder = Recorder()
+    tell(recorder.machine(POLLED), ENDED[:2])
+    lines = [*recorder.text.splitlines()[:-1], '{"job', '{"schema": "another", "version": 1}']
+    found = replay(lines)
+    assert found.broken is not None
+    assert (found.broken.line, found.is_cut) == (5, True)
+    assert "it is 'another' of version 1" in found.broken.why
+
+
 def test_a_journal_is_not_believed_to_tell_of_any_number_of_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journal_replay, "MOST_MESSAGES", 5)
+    assert journal_replay.MOST_MESSAGES == 2**24
     recorder = Recorder()
     tell(recorder.machine(OFFSET), [*ENDED[:4], InterimReceived(1, ("1", "2", "3"))])
+    monkeypatch.setattr(journal_replay, "MOST_MESSAGES", 6)
+    assert replayed(recorder).is_same
+    monkeypatch.setattr(journal_replay, "MOST_MESSAGES", 5)
     found = replayed(recorder)
     assert found.broken is not None
     assert found.broken.why == "it tells of too many messages"

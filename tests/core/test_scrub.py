@@ -26,6 +26,18 @@ SECRET = "s3cr3t"
         ("the token is not accepted (401)", "the token is not accepted (401)"),
         (f"eyJhbGciOi.{SECRET}.abc is no token", "*** is no token"),
         ("key " + "k3y" * 20 + " is refused", "key *** is refused"),
+        ("a1" * 20, "***"),
+        ("a1" * 19 + "a", "a1" * 19 + "a"),
+        (f"Digest {SECRET}", "Digest ***"),
+        (f"negotiate {SECRET}", "negotiate ***"),
+        (f"secret: {SECRET}", "secret: ***"),
+        (f"passwd={SECRET}", "passwd=***"),
+        (f"api-key={SECRET}&apikey={SECRET}", "api-key=***&apikey=***"),
+        (f"Cookie: {SECRET}", "Cookie: ***"),
+        (f"credential={SECRET}", "credential=***"),
+        (f"credentials={SECRET}", "credentials=***"),
+        (f"Signature={SECRET}", "Signature=***"),
+        (f"x-authorization={SECRET}", "x-authorization=***"),
         ("a" * 60, "a" * 60),
         ("5" * 60, "5" * 60),
         ("d1f0a7c2-5f1e-4c57-9d3a-0d8f2b6e7a11", "d1f0a7c2-5f1e-4c57-9d3a-0d8f2b6e7a11"),
@@ -43,6 +55,8 @@ def test_what_is_known_to_be_secret() -> None:
 
 
 def test_a_long_text_is_shortened_and_no_secret_is_cut_in_two() -> None:
+    assert scrubbed("ab " * 166 + "ab") == "ab " * 166 + "ab"  # 500
+    assert scrubbed("ab " * 167) == ("ab " * 166)[:497] + "..."
     assert scrubbed("ab " * 1000) == ("ab " * 1000)[:497] + "..."
     assert scrubbed("x" * 495 + " a/b/c", ("a/b/c",)) == "x" * 495 + " ***"
     assert "s3c" not in scrubbed(f"{'x ' * 240}token={SECRET * 50}")
