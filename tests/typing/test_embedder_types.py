@@ -14,11 +14,13 @@ from adapters import (
     Dialect,
     DialectClient,
     JobCalls,
+    RuntimeJob,
     StatusReader,
     StreamFile,
     StreamProtocol,
     SubmittingTransport,
     Transport,
+    TransportService,
     status_words,
 )
 from runtime_core import (
@@ -40,10 +42,18 @@ from runtime_core import (
     StreamClosed,
     StreamEvent,
     StreamOpened,
+    StructuredDecoder,
     TransportError,
     UnknownStatusReported,
 )
 from runtime_core.testing import FakeClock, FakeTransport
+
+
+@attrs.frozen
+class Energies:
+    """What a program gives."""
+
+    values: list[float]
 
 
 class Own:
@@ -106,6 +116,15 @@ def test_what_a_transport_may_look_like() -> None:
     assert isinstance(fake, Transport)
     assert callable(with_fields)
     assert awaited.traits == ServiceTraits()
+
+
+def test_a_service_by_a_transport_gives_typed_jobs() -> None:
+    with TransportService(Own()) as service:
+        job = service.run("vqe", result_decoder=StructuredDecoder(Energies))
+        assert_type(job, RuntimeJob[Energies])
+        assert_type(service.run("vqe"), RuntimeJob[Any])
+        assert_type(service.job("job-7"), RuntimeJob[Any])
+        assert job.status() is JobState.DONE
 
 
 def test_a_driver_takes_a_clock_and_an_observer() -> None:
