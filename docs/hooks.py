@@ -4,7 +4,8 @@
 diagram, `<!-- meanings: watch.WatchSignal -->` what the members of an enum mean.
 `<!-- reference: MODULES -->` becomes the entries of the public names that come from these modules,
 `<!-- reference: the rest of runtime_core -->` those that no other page has, so that none is
-missing, and `<!-- reference: all of runtime_core.testing -->` all names of a package.
+missing, and `<!-- reference: all of runtime_core.testing -->` all names of a package. `<!-- rules:
+CLASS -->` becomes what a class of tests holds to.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from draw_regions import REGIONS, as_svg, as_table, meanings
 
 ROOT = Path(__file__).parent.parent
-MARKER = re.compile(r"<!-- (table|diagram|meanings|reference): ([^>]+?) -->")
+MARKER = re.compile(r"<!-- (table|diagram|meanings|rules|reference): ([^>]+?) -->")
 SHOWN = {"InterimResults": ("__next__", "close"), "AsyncInterimResults": ("__anext__", "close")}
 """The methods for users, of classes that have others for the driver too."""
 
@@ -72,6 +73,20 @@ def reference(what: str) -> str:
     return "\n\n".join(map(partial(entry, package), names))
 
 
+def rules(what: str) -> str:
+    """The rules that a class of tests holds to, each with what it says."""
+    module, _, name = what.rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    tests = [
+        test
+        for base in kind.__mro__
+        for test in vars(base).values()
+        if getattr(test, "__name__", "").startswith("test_")
+    ]
+    rows = [f"| `{test.__name__}` | {(test.__doc__ or '').splitlines()[0]} |" for test in tests]
+    return "\n".join(["| Rule | |", "|---|---|", *rows])
+
+
 def entry(package: str, name: str) -> str:
     """The entry of one public name."""
     shown = SHOWN.get(name)
@@ -92,6 +107,8 @@ def filled_in(markdown: str) -> str:
             case "meanings":
                 module, _, name = what.rpartition(".")
                 return meanings(getattr(importlib.import_module(f"runtime_core.{module}"), name))
+            case "rules":
+                return rules(what)
             case _:
                 return reference(what)
 

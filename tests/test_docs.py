@@ -30,6 +30,7 @@ import pytest
 import adapters
 import runtime_core
 from adapters.cli.arguments import parse
+from adapters.testing import TransportConformance
 from runtime_core import errors
 from runtime_core.errors import RuntimeCoreError
 
@@ -262,6 +263,15 @@ def test_the_reference_has_every_public_name_once(package: ModuleType, hooks: Mo
     texts = [hooks.filled_in(page.read_text(encoding="utf-8")) for page in PAGES]
     entries = re.findall(rf"^::: {package.__name__}\.(\w+)$", "\n".join(texts), re.MULTILINE)
     assert sorted(entries) == sorted(package.__all__)
+
+
+def test_the_rules_of_the_kit_are_on_the_page_of_transports(hooks: ModuleType) -> None:
+    page = hooks.filled_in((DOCS / "transport.md").read_text(encoding="utf-8"))
+    shown = re.findall(r"^\| `(test_\w+)` \| (.+) \|$", page, re.MULTILINE)
+    assert [name for name, _ in shown] != []
+    assert {name for name, _ in shown} == {
+        name for name in dir(TransportConformance) if name.startswith("test_")
+    }
 
 
 def test_what_is_to_be_done_is_said_for_every_error() -> None:
