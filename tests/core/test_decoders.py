@@ -177,6 +177,7 @@ def test_a_falsy_decoder_is_still_chosen() -> None:
 def test_two_decoders_of_one_text_give_two_values() -> None:
     assert decode_result('"ab"', "x", DecoderRegistry()) == "ab"
     assert decode_result('"ab"', "x", DecoderRegistry(), Length()) == 4
+    assert decode_result('"ab"', "vqe", a_registry()) == 4
     assert decode_result('"ab"', "x", DecoderRegistry(), result_decoder=Shout) == '"AB"'
 
 
