@@ -36,7 +36,7 @@ class Baseline:
         """The tests that may notice what a mutant does at import, the fastest first."""
         near = self._reaching(mutant.module) | self._importing(rf"\.{mutant.module}\b")
         # What a module makes at import is used by those that import it, too; and is public.
-        far = self._importing(" import|$").union(*map(self._reaching, _importers(mutant.module)))
+        far = self._importing("$").union(*map(self._reaching, _importers(mutant.module)))
         return self._sorted(near | {test for test in far if self.seconds[test] < SLOW_ELSEWHERE})
 
     def _importing(self, rest: str) -> set[str]:
