@@ -43,7 +43,7 @@ from runtime_core.testing.fake_stream import FakeStream
 from runtime_core.testing.fake_transport import FakeTransport
 from runtime_core.testing.ledger import Ledger, require, step
 from runtime_core.testing.message_witness import MessageWitness
-from runtime_core.testing.snapshots import snapshot
+from runtime_core.testing.snapshots import copy_of, snapshot
 from runtime_core.testing.truth import Truth
 from runtime_core.testing.witness import Witness
 from runtime_core.traits import ServiceTraits
@@ -189,10 +189,13 @@ class JobWorld:
             AssertionError: if it does.
         """
         self.is_broken = True
-        before = snapshot(self.machine)
+        before, twin = snapshot(self.machine), copy_of(self.machine)
         for event in events:
-            require(self.machine.receive(event) == (), f"{event!r}, a late event, led to something")
-        require(snapshot(self.machine) == before, "a late event changed something")
+            if self.machine.receive(event) != ():
+                raise AssertionError(f"{event!r}, a late event, led to something")
+        if snapshot(self.machine) != before:
+            changes = (event for event in events if twin.receive(event) or snapshot(twin) != before)
+            raise AssertionError(f"{next(changes)!r}, a late event, changed something")
         self.is_broken = False
 
     def _order(self, commands: tuple[Command, ...]) -> None:
