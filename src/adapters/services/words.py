@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias, assert_never
 
-import attrs
-
 from adapters.services.places import NOT_PROMISED, Place, Places, Where
 from runtime_core.errors import TransportError
 from runtime_core.events import (
@@ -68,7 +66,7 @@ def status_words(
         ValueError: if a place cannot be one, or a word has two meanings.
         TypeError: if a meaning is none of the five lifecycle events.
     """
-    meanings = _meanings(words)
+    meanings, paired = _meanings(words)
     place, reasons, codes = Place.of(at), Places.of(reason), Places.of(code)
     positions = Places.of(position)
 
@@ -81,19 +79,22 @@ def status_words(
         word = place.find(document)
         if not isinstance(word, str):
             raise TransportError(f"{NOT_PROMISED}: {place.missing(document, 'a text')}.")
-        said, told = _plain(word), codes.code(document)
-        meaning = None if told is None else meanings.get((said, str(told)))
-        meaning = meaning or meanings.get((said, None))
+        said = _plain(word)
+        meaning = meanings.get((said, None))
+        if said in paired:
+            told = codes.code(document)
+            meaning = meanings.get((said, None if told is None else str(told)), meaning)
         match meaning:
             case None:
                 return UnknownStatusReported(word, request)
             case JobFailed(_, usual, usual_code):
                 why = reasons.text(document) or usual
+                told = codes.code(document)
                 return JobFailed(request, why, usual_code if told is None else told)
             case JobQueued():
                 return JobQueued(request, positions.count(document))
             case JobStarted() | JobSucceeded() | JobCancelled():
-                return attrs.evolve(meaning, request=request)
+                return type(meaning)(request)
         assert_never(meaning)
 
     return status_event
@@ -102,7 +103,8 @@ def status_words(
 _Meanings: TypeAlias = dict[tuple[str, str | None], LifecycleEvent]
 
 
-def _meanings(words: Mapping[Word, Meaning]) -> _Meanings:
+def _meanings(words: Mapping[Word, Meaning]) -> tuple[_Meanings, frozenset[str]]:
+    """Give what each word means, and the words that a code beside them may change."""
     meanings: _Meanings = {}
     for key, meaning in words.items():
         word, code = (key, None) if isinstance(key, str) else (key[0], str(key[1]))
@@ -112,7 +114,7 @@ def _meanings(words: Mapping[Word, Meaning]) -> _Meanings:
         if (_plain(word), code) in meanings:
             raise ValueError(f"{key!r} has two meanings")
         meanings[_plain(word), code] = event
-    return meanings
+    return meanings, frozenset(word for word, code in meanings if code is not None)
 
 
 def _plain(word: str) -> str:
