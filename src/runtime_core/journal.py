@@ -66,7 +66,6 @@ class Journal:
         self._write = write
         self._writing = Writing(payloads, hashlib.blake2b(salt).digest(), tuple(secrets))
         self._about = dict(about)
-        self._max_bytes = max_bytes
         self._end = _line({"end": "max_bytes", "max_bytes": max_bytes})
         self._left = max_bytes - len(self._end)
         self._is_over = False
@@ -94,7 +93,7 @@ class Journal:
         if number is None:
             number = self._count(step)
             lines.append(_line(self._job(step, number)))
-        lines.append(_line(self._step(step, number)))
+        lines.append(_line(self._step(step, number, step.at - self._origin)))
         self._put("".join(lines))
 
     def _put(self, text: str) -> None:
@@ -133,12 +132,11 @@ class Journal:
         traits = writing.traits(step.traits)
         return {"job": number, "id": writing.name(step.job_id), "traits": traits}
 
-    def _step(self, step: Step, number: int) -> dict[str, Json]:
+    def _step(self, step: Step, number: int, at: float) -> dict[str, Json]:
         writing = self._writing
-        assert self._origin is not None, "the header was written"
         line: dict[str, Json] = {
             "job": number,
-            "at": round(step.at - self._origin, 6),
+            "at": round(at, 6),
             "in": writing.event(step.event),
             "out": [writing.command(command) for command in step.commands],
             "state": step.state.value,

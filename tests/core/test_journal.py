@@ -104,6 +104,8 @@ def test_each_step_is_one_text_of_whole_lines_in_ascii() -> None:
     for text in recorder.texts:
         assert text.endswith("\n")
         assert text.isascii()
+        assert '", ' not in text
+        assert recorder.journal.is_over is False
     assert recorder.lines[1]["id"] == "jöb\n"
 
 
@@ -160,14 +162,15 @@ def test_texts_are_left_out() -> None:
 
 def test_equal_texts_stay_equal_and_a_digest_is_of_its_journal() -> None:
     found = []
-    for salt in (b"a", b"b", b"b" * 1000):
-        recorder = Recorder(salt=salt)
+    for salt in ({}, {"salt": b""}, {"salt": b"a"}, {"salt": b"b"}, {"salt": b"b" * 1000}):
+        recorder = Recorder(**salt)
         events = (*STREAMED[:4], InterimReceived(1, ("x", "42")), JobSucceeded())
         tell(recorder.machine(LIVE_RESULT), [*events, ResultReceived(3, "42")])
         message, result = recorder.lines[6]["in"]["messages"]["last"], recorder.lines[8]["in"]
         assert message == result["text"]
         found.append(message["digest"])
-    assert len(set(found)) == 3
+    assert found[0] == found[1]
+    assert len(set(found)) == 4
     assert {len(digest) for digest in found} == {16}
 
 
@@ -288,7 +291,7 @@ def test_nothing_is_kept_of_jobs_without_a_source_at_the_end() -> None:
 def test_a_size_in_which_nothing_fits_is_refused() -> None:
     with pytest.raises(ValueError, match="max_bytes is 1000 or more, not 999"):
         Journal(print, max_bytes=999)
-    assert not Journal(print, max_bytes=1000).is_over
+    assert Journal(print, max_bytes=1000).is_over is False
     assert MAX_BYTES == 10_000_000
 
 
