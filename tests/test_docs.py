@@ -3,7 +3,7 @@
 The Python blocks of a page run in order in one namespace, in a directory that has the examples. A
 block with a title is a file: it is written there, and a later block or command must use it. A
 `text` block right after another one is what that prints, with ``...`` for what varies. Of `console`
-blocks, `python` and `pytest` commands are run and `runtime-core` commands are parsed.
+blocks, `python`, `pytest` and `runtime-core replay` are run, other commands of ours are parsed.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def test_the_code_of_a_page_runs(page: Path, workplace: Path) -> None:
         unused = [title for title in unused if Path(title).stem not in block.text]
         if block.title:
             (workplace / block.title).write_text(block.text, encoding="utf-8")
-            unused.append(block.title)
+            if block.title != "conftest.py":  # which pytest reads by itself
+                unused.append(block.title)
             printed = ""
         elif block.language == "python":
             printed = run_python(block, page, space)
@@ -157,23 +158,20 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line[2:], comments=True) for line in lines]
 
 
+RUN = {
+    ("python",): [],
+    ("pytest",): ["-m", "pytest", "-p", "no:cacheprovider"],
+    ("runtime-core", "replay"): ["-m", "adapters.cli", "replay"],
+}
+"""The commands that are run: what they begin with, and what stands for that after `python`."""
+
+
 def run_command(words: list[str]) -> str:
+    for beginning, instead in RUN.items():
+        if tuple(words[: len(beginning)]) == beginning:
+            return run_process([*instead, *words[len(beginning) :]])
     program, *arguments = words
     match program:
-        case "python" | "pytest":
-            module = ["-m", "pytest", "-p", "no:cacheprovider"] if program == "pytest" else []
-            path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-            done = subprocess.run(
-                [sys.executable, *module, *arguments],
-                env={**os.environ, "PYTHONPATH": path, "COLUMNS": "80"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            assert done.returncode == 0, done.stdout
-            return done.stdout
         case "runtime-core":
             parse(arguments)
         case "make":
@@ -184,6 +182,21 @@ def run_command(words: list[str]) -> str:
         case _:
             raise AssertionError(f"nobody tries {program!r}")
     return ""
+
+
+def run_process(arguments: list[str]) -> str:
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "80"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def test_what_a_block_prints_is_compared() -> None:
