@@ -391,6 +391,11 @@ def test_the_decoder_has_limits() -> None:
     assert caught.value.limit == "max_text_bytes"
 
 
+def test_the_limits_of_a_decoder_are_named() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        StructuredDecoder(Tree, DecodeLimits())  # type: ignore[misc] # what is tested
+
+
 @pytest.mark.parametrize("cls", [int, dict, "Tree", None, Tree("a"), list[Tree], 5])
 def test_the_decoder_needs_an_attrs_class(cls: Any) -> None:
     with pytest.raises(UsageError, match="StructuredDecoder needs an attrs class") as caught:
