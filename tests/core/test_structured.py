@@ -393,7 +393,7 @@ def test_the_decoder_has_limits() -> None:
 
 def test_the_limits_of_a_decoder_are_named() -> None:
     with pytest.raises(TypeError, match="positional"):
-        StructuredDecoder(Tree, DecodeLimits())  # type: ignore[misc] # what is tested
+        StructuredDecoder(Tree, DecodeLimits())  # type: ignore[call-arg] # what is tested
 
 
 @pytest.mark.parametrize("cls", [int, dict, "Tree", None, Tree("a"), list[Tree], 5])
