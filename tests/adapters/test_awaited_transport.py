@@ -248,7 +248,8 @@ def test_one_that_waits_is_cancelled_and_closed_when_nobody_listens() -> None:
     w, _ = streamed(lambda _: Waiting())
     w.job.stream_results(lambda *_: None)
     w.reactor.advance(0.1)
-    w.job.close()
+    with w.takes(0.5):
+        w.job.close()
     assert ends == ["cancelled", "closed"]
     assert w.traces == []
 
