@@ -62,9 +62,11 @@ def test_our_machine_keeps_the_rules() -> None:
     run(JobRules)
 
 
-def begun(traits: ServiceTraits, begins: str, steps: int) -> JobRules:
+def begun(
+    traits: ServiceTraits, begins: str, steps: int, *, breaks_at_last: bool = False
+) -> JobRules:
     rules = JobRules()
-    rules.submit(traits, begins, steps)
+    rules.submit(traits, begins, steps, breaks_at_last)
     return rules
 
 
@@ -112,6 +114,32 @@ def test_the_rules_by_hand_without_one(ending: JobState) -> None:
     rules.a_request_is_answered(0)
     rules.teardown()
     assert rules.machine.state is ending
+
+
+def test_the_connection_may_break_at_last() -> None:
+    rules = begun(ServiceTraits(True, Resume.OFFSET), "streamed", 6, breaks_at_last=True)
+    rules.teardown()
+    assert rules.ledger.connections > 1
+    assert rules.truth().published == ("message 0", "message 1", "message 2")
+    assert rules.ledger.delivered == 3
+
+
+@pytest.mark.parametrize("begins", ["queued", "streamed"])
+def test_there_may_be_nothing_to_break_and_nothing_to_publish(begins: str) -> None:
+    rules = begun(ServiceTraits(True, Resume.OFFSET), begins, 2, breaks_at_last=True)
+    if begins == "streamed":
+        rules.the_job_ends(JobState.DONE, False)
+    rules.teardown()
+    assert rules.machine.state in (JobState.QUEUED, JobState.DONE)
+
+
+def test_what_was_broken_before_is_not_looked_at_again() -> None:
+    JobRules().teardown()
+    rules = begun(ServiceTraits(), "queued", 0)
+    rules.tell(WaitStarted(1, Need.FINAL))
+    rules.is_broken = True
+    rules.teardown()
+    assert rules.ledger.waits
 
 
 def test_a_connection_that_is_not_open_tells_nothing() -> None:
@@ -222,7 +250,7 @@ class Forgetful(Bakery):
     [
         (Confused, "an ending that never was"),
         (Deaf, r"^JobQueued\(request=2.* is no reply to .*request=1\)"),
-        (Forgetful, "other messages than the service published"),
+        (Forgetful, "other messages than the service published|a stream ended before its end"),
     ],
 )
 def test_a_transport_that_is_wrong_is_found(kind: type[Bakery], rule: str) -> None:

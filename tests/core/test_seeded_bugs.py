@@ -13,7 +13,6 @@ JOBS = 300
 STATES = 500
 
 BY_RULES = """
-a contradiction overwrites
 a contradiction is not reported
 a cancel is written locally
 the close of a stream is taken for the end
@@ -26,6 +25,11 @@ a late message is taken
 the poll timer is lost
 the stream timer is lost
 retry after is ignored
+the end of a stream cuts a back off short
+a wait ends with a failure that may pass
+an old answer ends a wait
+the first message of a read is lost
+a stale status is taken
 a wait never ends
 a refused wish changes something
 ending a subscription is forgotten

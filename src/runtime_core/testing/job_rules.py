@@ -77,10 +77,17 @@ class JobRules(JobWorld, RuleBasedStateMachine):
         traits=st.runner().flatmap(lambda rules: rules.services),
         begins=st.sampled_from(["queued", "running", "streamed", "streamed"]),
         steps=st.integers(0, 8),
+        breaks_at_last=st.booleans(),
     )
-    def submit(self, traits: ServiceTraits, begins: str, steps: int) -> None:
-        """A job was submitted; perhaps it runs already, and is streamed, and went well so far."""
+    def submit(
+        self, traits: ServiceTraits, begins: str, steps: int, breaks_at_last: bool = False
+    ) -> None:
+        """A job was submitted; perhaps it runs already, and is streamed, and went well so far.
+
+        At the end, before everything works, the connection breaks once more, or it does not.
+        """
         self.begin(traits)
+        self._breaks_at_last = breaks_at_last
         if begins != "queued":
             self.start_job()
             self._publish(1)
@@ -90,8 +97,14 @@ class JobRules(JobWorld, RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """From now on everything works."""
-        if hasattr(self, "machine") and not self.is_broken:
-            self.come_to_rest()
+        if not hasattr(self, "machine") or self.is_broken:
+            return
+        if self._breaks_at_last and self.ledger.connection:
+            self.the_connection_breaks(1)
+            self.all_goes_well(3)
+            if self.truth().state is JobState.RUNNING:
+                self._publish(1)
+        self.come_to_rest()
 
     # ---- the caller ----------------------------------------------------------------------------
 
