@@ -148,6 +148,15 @@ def test_the_same_holds_for_those_who_await() -> None:
     asyncio.run(main())
 
 
+def test_a_job_taken_up_from_a_handle_is_typed_by_its_decoder() -> None:
+    handle = JobHandle(job_id="job-7", program_id="vqe", dialect="legacy")
+    job = RuntimeJob.from_handle(handle, Client(), result_decoder=ENERGIES)
+    assert_type(job, RuntimeJob[Energies])
+    assert job.result() == Energies([-1.5])
+    assert_type(RuntimeJob.from_handle(handle, Client()), RuntimeJob[Any])
+    assert_type(job.handle(), JobHandle)
+
+
 # ---- what needs a service that streams, and so is checked without being run ---------------------
 
 
@@ -158,6 +167,7 @@ def services(service: RuntimeService) -> None:
     assert_type(service.run("vqe"), RuntimeJob[Any])
     assert_type(service.job("job-7"), RuntimeJob[Any])
     assert_type(service.jobs(), list[RuntimeJob[Any]])
+    assert_type(service.take_up(job.handle(), result_decoder=ENERGIES), RuntimeJob[Energies])
     assert_type([each.result() for each in as_completed([job])], list[Energies])
 
 
