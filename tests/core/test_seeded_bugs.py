@@ -24,10 +24,6 @@ what was held back is forgotten
 a late message is taken
 the poll timer is lost
 the stream timer is lost
-retry after is ignored
-the end of a stream cuts a back off short
-a wait ends with a failure that may pass
-an old answer ends a wait
 the first message of a read is lost
 a stale status is taken
 a wait never ends
