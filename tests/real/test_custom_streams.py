@@ -604,3 +604,28 @@ def test_where_the_loop_has_ended_the_thread_ends_with_the_channel() -> None:
     del made
     gc.collect()
     assert eventually(lambda: not stream_threads())
+
+
+@pytest.mark.parametrize("each_driver", ["threads"], indirect=True)
+def test_the_garbage_collector_does_not_wait_for_a_lock_that_nobody_will_release() -> None:
+    loop: Any = EndedLoop()
+    made = IteratorChannel(loop, loop, 1, iter(()), lambda _: None)
+    lock = made._puller._changed
+    assert eventually(lambda: not stream_threads())
+    held, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            may_end.wait(PATIENCE)
+
+    threading.Thread(target=hold).start()
+    held.wait(PATIENCE)
+    found = [made]
+    del made
+    collector = threading.Thread(target=found.clear, daemon=True)
+    collector.start()
+    collector.join(PATIENCE / 10)
+    was_through = not collector.is_alive()
+    may_end.set()
+    assert was_through

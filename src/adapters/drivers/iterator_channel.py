@@ -36,7 +36,7 @@ class IteratorChannel(EventChannel):
         self._workers = workers
         self._paused = False
         self._puller = Puller(events, self._rules, _bell(loop, weakref.ref(self)))
-        weakref.finalize(self, self._puller.stop).atexit = False
+        weakref.finalize(self, self._puller.forget).atexit = False
         thread = threading.Thread(target=self._puller.run, name="runtime-stream", daemon=True)
         try:
             thread.start()

@@ -34,7 +34,7 @@ class Puller:
         self._events = events
         self._rules = rules
         self._ring = ring
-        # Reentrant, since what calls `stop` may be the garbage collector, at any moment.
+        # Reentrant, since what calls `forget` is the garbage collector, at any moment.
         self._changed = threading.Condition(threading.RLock())
         self._ahead: deque[object] = deque()
         self._is_wanted = True
@@ -62,6 +62,16 @@ class Puller:
             self._is_wanted = False
             self._ahead.clear()
             self._changed.notify()
+
+    def forget(self) -> None:
+        """The same, for the garbage collector, which waits for nothing.
+
+        In the child of a fork the lock may be held by a thread that is not there.
+        """
+        self._is_wanted = False
+        if self._changed.acquire(blocking=False):
+            self._changed.notify()
+            self._changed.release()
 
     @property
     def can_be_broken_off(self) -> bool:
