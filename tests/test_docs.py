@@ -241,7 +241,7 @@ def test_a_diagram_has_every_state_and_every_move(name: str, hooks: ModuleType) 
 
 
 @pytest.mark.parametrize("name", regions())
-def test_a_table_says_what_the_machines_says(name: str, hooks: ModuleType) -> None:
+def test_a_table_says_what_the_machine_does(name: str, hooks: ModuleType) -> None:
     table: dict[tuple[Enum, Any], Enum] = regions()[name].table
     head, _, *rows = hooks.as_table(regions()[name]).splitlines()
     columns = re.findall(r"`(\w+)`", head)
@@ -308,3 +308,19 @@ def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere() -> Non
     for page in PAGES:
         for link in re.findall(r"\]\(([\w./-]+\.md)[#)]", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize(
+    ("html", "is_fetched"),
+    [
+        ('<script src="https://cdn.example/a.js"></script>', True),
+        ('<link rel="stylesheet" href="//fonts.example/css?family=Roboto">', True),
+        ('<img alt="" src=https://img.example/a.png>', True),
+        ("body { background: url('https://img.example/a.png') }", True),
+        ('<script src="assets/javascripts/bundle.js"></script>', False),
+        ('<a href="https://example.org">a link is followed by who reads</a>', False),
+        ('<link rel="canonical" href="https://example.org/">', False),
+    ],
+)
+def test_what_a_site_would_fetch_from_elsewhere_is_found(html: str, is_fetched: bool) -> None:
+    assert bool(module("check_site").fetched(html)) == is_fetched
