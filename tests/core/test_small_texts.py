@@ -110,6 +110,17 @@ def test_small_plain_texts_go_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen == [tagged, "[1", "x" * 5000]
 
 
+def test_a_tag_that_is_written_with_escapes_is_a_tag() -> None:
+    assert load_tagged('{"\\u005f_type__": "set", "__value__": [1]}') == {1}
+
+
+@pytest.mark.parametrize("after", ["X", "\u00a0", "\v"])
+def test_what_follows_a_value_is_white_space_of_json(after: str) -> None:
+    assert load_tagged("[1] \t\r\n") == [1]
+    with pytest.raises(json.JSONDecodeError, match="Extra data"):
+        load_tagged("[1]" + after)
+
+
 def test_a_number_that_python_does_not_read_is_told_as_ever() -> None:
     before = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(640)
