@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
+import attrs
 import pytest
 
 from runtime_core.documents import (
@@ -94,6 +95,31 @@ def test_what_is_missing_or_null_gets_its_default(absent: dict[str, Any]) -> Non
     assert read_program({"id": "p1", "name": None}) == ProgramDocument("p1")
     assert read_job_page({"jobs": None}) == JobPage()
     assert read_program_page({}) == ProgramPage()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        ProgramReference(),
+        JobDocument("j1", "X"),
+        JobPage(),
+        ProgramDocument("p1"),
+        ProgramPage(),
+        BackendDocument("b"),
+    ],
+    ids=lambda document: type(document).__name__,
+)
+def test_what_a_service_does_not_tell_is_empty_or_none(document: Any) -> None:
+    empty = {str: "", int: 0, bool: False, dict: {}, ProgramReference: ProgramReference("")}
+    hints = get_type_hints(type(document))
+    for field in attrs.fields(type(document)):
+        if field.default is not attrs.NOTHING:
+            hint, value = hints[field.name], getattr(document, field.name)
+            expected: Any = None
+            if type(None) not in get_args(hint):
+                kind = get_origin(hint) or hint
+                expected = () if kind is tuple else empty[kind]
+            assert (type(value), value) == (type(expected), expected), field.name
 
 
 def test_a_job_as_the_current_service_writes_it() -> None:
