@@ -36,6 +36,9 @@ LONGEST_TEXT: Final = 65_536
 """Characters of a text that is written whole, if texts are asked for at all."""
 MOST_MESSAGES: Final = 2**20
 """How many messages one event is believed to have."""
+LARGEST_INT: Final = 2**63 - 1
+"""How far a request, a connection or a message is believed to be counted: what is made of much
+longer numbers cannot be shown."""
 
 _ENUMS: Final = (TimerName, Need, JobState, Resume, Notice)
 _PAYLOADS: Final = {(ResultReceived, "text"), (JobFailed, "reason"), (FailureReceived, "reason")}
@@ -270,7 +273,10 @@ def as_number(value: Json) -> float:
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, not {shown(value)}")  # noqa: TRY004 - of a text
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"expected a number, not {shown(value)}") from None
 
 
 def _exactly(kind: type[T]) -> Callable[[Json], T]:
@@ -318,7 +324,7 @@ def _read_error(value: Json) -> Exception:
 
 
 def _read_code(value: Json) -> int | str:
-    return value if isinstance(value, str) else _whole(value)
+    return value if isinstance(value, str) else _read_int(value)
 
 
 def _member(kind: type[Enum]) -> Callable[[Json], Any]:
@@ -337,7 +343,15 @@ def _or_none(read: Callable[[Json], T]) -> Callable[[Json], T | None]:
 
 
 _read_str = _exactly(str)
-_whole = _exactly(int)
+_read_int = _exactly(int)
+
+
+def _whole(value: Json) -> int:
+    number = _read_int(value)
+    if abs(number) > LARGEST_INT:
+        raise ValueError(f"expected an int of 64 bits, not {shown(value)}")
+    return number
+
 
 _READERS: Final[dict[str, Callable[[Json], Any]]] = {
     "int": _whole,

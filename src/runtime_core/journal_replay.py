@@ -215,9 +215,10 @@ class _Reader:
         self._replay.jobs.append(job)
 
     def _step(self, number: int, line: Mapping[str, Json]) -> None:
-        job = self._jobs.get(line.get("job", 0))
+        known = line.get("job")
+        job = self._jobs.get(known) if type(known) is int else None
         if job is None:
-            raise ValueError(f"no line says what job {shown(line.get('job'))} is")
+            raise ValueError(f"no line says what job {shown(known)} is")
         event, state = read_event(line["in"]), as_state(line.get("state"))
         self._messages += message_count(event)
         if self._messages > MOST_MESSAGES:

@@ -279,6 +279,9 @@ GOOD = {"is": "JobStarted"}
             "ServiceTraits: there is no Resume 'never'",
         ),
         ({"job": 9, "at": 0, "in": GOOD, "state": "done"}, "no line says what job 9 is"),
+        ({"job": [1], "at": 0, "in": GOOD, "state": "done"}, "no line says what job [1] is"),
+        ({"job": True, "at": 0, "in": GOOD, "state": "done"}, "no line says what job True is"),
+        ({"job": 1, "at": 10**400, "in": GOOD, "state": "done"}, "expected a number, not 1000"),
         ({"job": 1, "at": 0, "in": GOOD, "state": "gone"}, "there is no JobState 'gone'"),
         ({"job": 1, "at": 0, "in": GOOD, "state": []}, "there is no JobState []"),
         ({"job": 1, "at": "0", "in": GOOD, "state": "done"}, "expected a number, not '0'"),
@@ -323,6 +326,9 @@ def test_a_line_that_cannot_be_read_ends_the_replay(line: Any, why: str) -> None
         ({"is": "ResultReceived", "request": 1, "text": {"chars": "9"}}, "expected int, not '9'"),
         ({"is": "RequestFailed", "request": 1, "error": "no"}, "expected an object, not 'no'"),
         ({"is": "JobFailed", "reason_code": 1.5}, "expected int, not 1.5"),
+        ({"is": "WaitStarted", "wait_id": 1, "need": "final", "wait": -(10**400)}, "not -1000"),
+        ({"is": "WaitEnded", "wait_id": 2**63}, "expected an int of 64 bits, not 9223372036854775"),
+        ({"is": "WaitEnded", "wait_id": -(2**63)}, "expected an int of 64 bits, not -922337203685"),
     ],
 )
 def test_an_event_that_cannot_be_read_is_told(event: dict[str, Any], why: str) -> None:
