@@ -42,8 +42,10 @@ _LARGEST_CURSOR = 2**63 - 1
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For each version but the last, what makes the fields of the next one of its fields."""
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)([^?#]*)(.*)", re.DOTALL)
+# Whatever stands before the slashes: "jdbc:postgresql://", say, or nothing.
+_URL = re.compile(r"([^/?#@]*//)([^/?#]*)([^?#]*)(.*)", re.DOTALL)
 _USER = re.compile(r"\A[^/]*@")
+_QUERY = re.compile(r"\?.*", re.DOTALL)
 
 
 def public_name(service: str) -> str:
@@ -54,7 +56,7 @@ def public_name(service: str) -> str:
     """
     url = _URL.fullmatch(service)
     if url is None:
-        return _USER.sub("", service)
+        return _QUERY.sub("", _USER.sub("", service))
     scheme, authority, path, rest = url.groups()
     if "@" in path + rest:
         raise UsageError(
