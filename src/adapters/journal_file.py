@@ -18,6 +18,8 @@ from runtime_core.journal_lines import SCHEMA
 from runtime_core.observer import Step
 
 _BEGINNING = f'{{"schema":"{SCHEMA}",'.encode()
+_START = 1_000
+"""Bytes at the start of a file that are looked at: more than its first line has."""
 
 
 class JournalFile(Closing):
@@ -40,8 +42,8 @@ class JournalFile(Closing):
             part of what is written; it is for services that repeat it in their answers.
 
     Raises:
-        UsageError: if there is something else than a journal, or one that has no room, or that
-            another process writes.
+        UsageError: if there is something else than a journal, or one that has no room, or that is
+            being written already, by this process or another.
         OSError: if it cannot be opened.
         ValueError: if `max_bytes` is less than 1,000.
     """
@@ -96,6 +98,8 @@ class JournalFile(Closing):
         with self._lock:
             file, self._file = self._file, None
             if file is not None:
+                # A child of a fork has the same open file, and the lock with it, for all its life.
+                fcntl.flock(file, fcntl.LOCK_UN)
                 os.close(file)
 
     def _write(self, text: str) -> None:
@@ -129,12 +133,16 @@ def _length(file: int, path: str) -> int:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise UsageError(
-            f"Another process writes the journal {path}: take another file."
+            f"The journal {path} is being written already: take another file."
         ) from error
     length = os.fstat(file).st_size
-    if length and not os.pread(file, 100, 0).startswith(_BEGINNING):
+    start = os.pread(file, _START, 0)
+    if length and not start.startswith(_BEGINNING):
         raise UsageError(f"There is something else than a journal in {path}: take another file.")
     os.fchmod(file, 0o600)
+    if length == len(start) and b"\n" not in start:
+        os.ftruncate(file, 0)  # its first line was not written to its end: it tells nothing
+        return 0
     if length == 0 or os.pread(file, 1, length - 1) == b"\n":
         return length
     os.write(file, b"\n")  # after a line that a killed process has not written to its end

@@ -71,6 +71,18 @@ def test_one_that_was_cut_is_continued_on_a_line_of_its_own(tmp_path: Path) -> N
     assert (found.is_cut, found.is_same, len(found.steps)) == (True, True, 1)
 
 
+@pytest.mark.parametrize("length", [40, 60, 130])
+def test_one_that_was_cut_in_its_first_line_is_begun_anew(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "journal"
+    with JournalFile(path) as journal:
+        machine(journal).receive(JobStarted())
+    os.truncate(path, length)
+    with JournalFile(path) as journal:
+        machine(journal).receive(JobStarted())
+    found = replay(lines(path))
+    assert (found.is_cut, found.is_same, len(found.steps)) == (False, True, 1)
+
+
 def test_its_size_is_that_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with JournalFile(path, max_bytes=2500) as journal:
@@ -96,6 +108,9 @@ def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
         JournalFile(path)
     assert path.read_text(encoding="utf-8") == "def main(): ...\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match="something else than a journal in"):
+        JournalFile(path)
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UsageError, match="fifo is no file"):
         JournalFile(tmp_path / "fifo")
@@ -104,10 +119,20 @@ def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_two_do_not_write_into_one_file(tmp_path: Path) -> None:
-    refused = pytest.raises(UsageError, match="Another process writes the journal")
+    refused = pytest.raises(UsageError, match="journal is being written already: take another")
     with JournalFile(tmp_path / "journal"), refused:
         JournalFile(tmp_path / "journal")
     JournalFile(tmp_path / "journal").close()
+
+
+def test_a_child_that_lives_on_does_not_keep_it_from_being_continued(tmp_path: Path) -> None:
+    journal = JournalFile(tmp_path / "journal")
+    # What a fork leaves in the child: the same file, as it was opened here.
+    assert journal._file is not None
+    inherited = os.dup(journal._file)
+    journal.close()
+    JournalFile(tmp_path / "journal").close()
+    os.close(inherited)
 
 
 def test_a_secret_is_in_no_line(tmp_path: Path) -> None:
