@@ -20,11 +20,22 @@ _PATTERNS = (
     # ?token=... of a URL: some services take it there
     (re.compile(r"(?<=[^\s?])\?[^\s\"'<>?]+"), f"?{HIDDEN}"),
     # Authorization: Bearer ...
-    (re.compile(r"\b(bearer|basic|digest|negotiate)\s[^\s,;\"']+", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (
+        re.compile(r"\b(bearer|basic|digest|negotiate)\s+[^\s,;\"']+", re.IGNORECASE),
+        rf"\1 {HIDDEN}",
+    ),
+    # Authorization: ApiKey ... and other schemes: two words
+    (
+        re.compile(
+            r"(authorization[\"']?\s?[:=]\s?[\"']?)[^\s\"',;&]+(?:\s+[^\s\"',;&]+)?",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
     # X-Access-Token: ..., "password": "...", api_key=...
     (
         re.compile(
-            r"((?:token|secret|passw(?:or)?d|api[_-]?key|authorization|cookie|credentials?"
+            r"((?:token|secret|passw(?:or)?d|api[_-]?key|cookie|credentials?"
             r"|signature)[\"']?\s?[:=]\s?[\"']?)[^\s\"',;&]+",
             re.IGNORECASE,
         ),

@@ -18,7 +18,10 @@ SECRET = "s3cr3t"
         (f"GET /jobs?token={SECRET}&limit=1 failed", "GET /jobs?*** failed"),
         ("Does a service run there? Yes", "Does a service run there? Yes"),
         ("Really??", "Really??"),
-        (f"sent Authorization: Bearer {SECRET}, and", "sent Authorization: *** ***, and"),
+        (f"sent Authorization: Bearer {SECRET}, and", "sent Authorization: ***, and"),
+        (f"Authorization: Token {SECRET} is refused", "Authorization: *** is refused"),
+        (f"{{'Authorization': 'ApiKey {SECRET}', 'id': 7}}", "{'Authorization': '***', 'id': 7}"),
+        (f"Bearer  {SECRET}", "Bearer ***"),
         (f"sent 'basic {SECRET}'", "sent 'basic ***'"),
         (f"X-Access-Token: {SECRET}", "X-Access-Token: ***"),
         (f'{{"api_key": "{SECRET}", "id": 7}}', '{"api_key": "***", "id": 7}'),
@@ -62,6 +65,9 @@ def test_a_long_text_is_shortened_and_no_secret_is_cut_in_two() -> None:
     assert "s3c" not in scrubbed(f"{'x ' * 240}token={SECRET * 50}")
 
 
-@pytest.mark.parametrize("piece", ["://", "a?b", "bearer ", "token=", "eyJ.", "-", "a1-", "\ud800"])
+@pytest.mark.parametrize(
+    "piece",
+    ["://", "a?b", "bearer ", "authorization=", " ", "token=", "eyJ.", "-", "a1-", "\ud800"],
+)
 def test_no_text_takes_long(piece: str) -> None:
     assert 0 < len(scrubbed(piece * 100_000)) <= 500  # if it were quadratic, in some minutes
