@@ -81,6 +81,21 @@ def broken():
     raise LookupError("no bus here")
 
 
+def leaves():
+    sys.exit("no bus today")
+
+
+class Mute(Bus):
+    @property
+    def traits(self):
+        raise LookupError("nobody knows")
+
+
+class Leaving(Bus):
+    def submit(self, program_id, inputs, options):
+        sys.exit(5)
+
+
 bus = Bus()
 number = 7
 """
@@ -104,6 +119,7 @@ def command(
     (tmp_path / "mine_of_tests.py").write_text(MODULE)
     (tmp_path / "lame_of_tests.py").write_text("import no_such_module_of_tests")
     (tmp_path / "worse_of_tests.py").write_text("1 / 0")
+    (tmp_path / "leaving_of_tests.py").write_text("import sys; sys.exit(3)")
     monkeypatch.chdir(tmp_path)
     # As for the installed command, for which the current directory is nowhere.
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
@@ -162,6 +178,10 @@ def test_a_program_is_submitted_by_its_id(command: Command) -> None:
     assert "any/id: job j7 by mine_of_tests:Taking" in said.err + said.out
 
 
+def test_a_transport_that_exits_ends_the_command(command: Command) -> None:
+    assert command("run", "p", "--transport", "mine_of_tests:Leaving").code == 5
+
+
 def test_it_may_be_an_object(command: Command) -> None:
     assert command("status", "runs", "--transport", "mine_of_tests:bus").code == Exit.DONE
 
@@ -180,16 +200,20 @@ def test_it_may_be_an_object(command: Command) -> None:
         ("mine_of_tests:nothing", "The module 'mine_of_tests' has no 'nothing'."),
         ("mine_of_tests:number", "mine_of_tests:number gives one int, and that is no transport"),
         ("mine_of_tests:broken", "could not be called: LookupError: no bus here."),
+        ("leaving_of_tests:bus", "'leaving_of_tests' cannot be imported: SystemExit: 3."),
+        ("mine_of_tests:leaves", "could not be called: SystemExit: no bus today."),
+        ("mine_of_tests:Mute", "Mute does not tell its traits: LookupError: nobody knows."),
         ("mine_of_tests:Awaited", "mine_of_tests:Awaited is awaited"),
     ],
 )
 def test_what_is_no_transport_is_told_in_a_sentence(
     command: Command, named: str, sentence: str
 ) -> None:
-    said = command("status", "j1", "--transport", named)
-    assert said.code == Exit.UNUSABLE
-    assert sentence in said.err
-    assert said.err.count("\n") == 1
+    for verb in ("status", "watch"):
+        said = command(verb, "j1", "--transport", named)
+        assert said.code == Exit.UNUSABLE
+        assert sentence in said.err
+        assert said.err.count("\n") == 1
 
 
 def test_what_does_not_go_together(command: Command) -> None:

@@ -267,7 +267,7 @@ class _Attendance:
 
     # ---- endings -------------------------------------------------------------------------------
 
-    def _broken(self, error: Exception) -> Exit:
+    def _broken(self, error: BaseException) -> Exit:
         seconds = self._clock.now()
         match error:
             case RuntimeJobFailureError(reason=reason, reason_code=code):

@@ -77,7 +77,7 @@ class Ended:
 class Broken:
     """There is no result; nothing more follows."""
 
-    error: Exception
+    error: BaseException
     """Why: a `JobError`, a failure of the service, or a bug."""
 
 
@@ -136,7 +136,7 @@ class Follower:
             job.wait_for_final_state(wait=_POLL)
             stream.join()
             self.notices.put(Ended(job.result(None, _POLL, self._decoder)))
-        except Exception as error:  # a bug as well: the main thread must not wait for ever
+        except BaseException as error:  # a bug as well: the main thread must not wait for ever
             self.notices.put(Broken(error))
 
     def _stream(self, job: RuntimeJob) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import TypeGuard
 
 from adapters.cli.outcome import CommandError
 from adapters.drivers.performers import is_awaited
@@ -34,16 +35,24 @@ def load_transport(named: str) -> Transport:
         except AttributeError:
             raise CommandError(f"The module {module_name!r} has no {name!r}.") from None
     # A class has the names of a transport as well.
-    if inspect.isclass(found) or not isinstance(found, Transport):
+    if inspect.isclass(found) or not _is_transport(found, named):
         found = _made(named, found)
     if is_awaited(found):
         raise CommandError(f"{named} is awaited: the command line is for transports that block.")
-    if not isinstance(found, Transport) or not isinstance(found.traits, ServiceTraits):
-        raise CommandError(
-            f"{named} gives one {type(found).__name__}, and that is no transport: it needs traits, "
-            "perform and stream."
-        )
-    return found
+    if _is_transport(found, named):
+        return found
+    raise CommandError(
+        f"{named} gives one {type(found).__name__}, and that is no transport: it needs traits, "
+        "perform and stream."
+    )
+
+
+def _is_transport(found: object, named: str) -> TypeGuard[Transport]:
+    try:
+        return isinstance(found, Transport) and isinstance(found.traits, ServiceTraits)
+    except Exception as error:  # of a property
+        what = f"{type(error).__name__}: {error}".rstrip(": .")
+        raise CommandError(f"{named} does not tell its traits: {what}.") from error
 
 
 def _module(name: str) -> ModuleType:
@@ -59,7 +68,7 @@ def _module(name: str) -> ModuleType:
                 f"There is no module {error.name!r} here, nor where Python looks for modules."
             ) from error
         raise CommandError(f"The module {name!r} cannot be imported: {error}.") from error
-    except Exception as error:  # whatever stands in it
+    except (Exception, SystemExit) as error:  # whatever stands in it
         what = f"{type(error).__name__}: {error}".rstrip(": .")
         raise CommandError(f"The module {name!r} cannot be imported: {what}.") from error
 
@@ -69,6 +78,6 @@ def _made(named: str, maker: object) -> object:
         return maker
     try:
         return maker()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {error}".rstrip(": .")
         raise CommandError(f"{named} could not be called: {what}.") from error
