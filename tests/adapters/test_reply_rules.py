@@ -62,6 +62,12 @@ class Odd:
 
 NO_TEXT: Any = b"42"
 NO_ERROR: Any = "no"
+NO_WAIT: Any = "7"
+
+
+def raises_no_wait(_: int) -> Any:
+    raise TransportError("busy", 503, retryable=True, retry_after=NO_WAIT)
+
 
 ODD: list[tuple[type[RequestCommand], Callable[[int], Any], str]] = [
     (FetchStatus, lambda _: None, "it is one NoneType, expected one of JobQueued"),
@@ -72,6 +78,8 @@ ODD: list[tuple[type[RequestCommand], Callable[[int], Any], str]] = [
     (FetchResult, JobSucceeded, "it is one JobSucceeded, expected one of ResultReceived"),
     (FetchResult, lambda n: ResultReceived(n, NO_TEXT), "the text of its result is one bytes"),
     (FetchResult, lambda n: RequestFailed(n, NO_ERROR), "the error of its RequestFailed is 'no'"),
+    (FetchStatus, lambda n: RequestFailed(n, TransportError(""), True, NO_WAIT), "_after is '7'"),
+    (FetchStatus, raises_no_wait, "its retry_after is '7', expected seconds or None"),
 ]
 
 

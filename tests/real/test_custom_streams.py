@@ -411,6 +411,10 @@ def test_an_iterator_that_breaks_off_is_opened_again_at_the_cursor(ending: str) 
         assert [command.after for command in service.opened][:3] == [0, 1, 2]
 
 
+NO_WAIT: Any = "soon"
+BUSY = TransportError("busy", 503, retryable=True, retry_after=NO_WAIT)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -418,12 +422,16 @@ def test_an_iterator_that_breaks_off_is_opened_again_at_the_cursor(ending: str) 
         (InterimReceived(1, ("1",)), "it gave messages before a StreamOpened"),
         (StreamOpened(9), "its StreamOpened carries the connection 9"),
         (StreamFailed(1, "text"), "the error of its StreamFailed is 'text', no exception"),  # type: ignore[arg-type]
+        (StreamFailed(1, BUSY), "the retry_after of its error is 'soon'"),
+        (BUSY, "the retry_after of its error is 'soon'"),
     ],
 )
 def test_an_event_that_is_none_ends_the_stream_with_a_reason(
     given: Any, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def events(command: OpenStream) -> Iterator[StreamEvent]:
+        if command.connection == 1 and isinstance(given, Exception):
+            raise given
         yield given if command.connection == 1 else StreamNotReady(command.connection)
 
     service = Service(events)

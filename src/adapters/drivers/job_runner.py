@@ -331,7 +331,7 @@ class JobRunner:
         if was_open:
             self._requests.hurry()
         if isinstance(event, StreamFailed):
-            wait = getattr(event.error, "retry_after", None)
+            wait = event.error.retry_after if isinstance(event.error, TransportError) else None
             self._requests.hear(RequestFailed(0, event.error, retry_after=wait))
 
     def _carry_out(self, command: Command) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 
+from adapters.drivers.stream_rules import is_wait
 from adapters.transport import Transport
 from runtime_core.commands import (
     FetchFailure,
@@ -75,10 +76,11 @@ def checked(command: RequestCommand, reply: object) -> ReplyEvent:
     return RequestFailed(command.request, error)
 
 
-def raised(command: RequestCommand, error: Exception) -> RequestFailed:
+def raised(command: RequestCommand, error: Exception) -> ReplyEvent:
     """Give the reply to a request whose transport raised: that should have been its reply."""
     if isinstance(error, TransportError):
-        return RequestFailed(command.request, error, error.retryable, error.retry_after)
+        failed = RequestFailed(command.request, error, error.retryable, error.retry_after)
+        return checked(command, failed)
     failure = TransportError(f"The transport failed: {type(error).__name__}: {error}".rstrip(": "))
     failure.__cause__ = error
     return RequestFailed(command.request, failure)
@@ -97,4 +99,6 @@ def _flaw(request: int, reply: ReplyEvent) -> str | None:
         return f"the text of its result is one {type(reply.text).__name__}"
     if isinstance(reply, RequestFailed) and not isinstance(reply.error, Exception):
         return f"the error of its RequestFailed is {reply.error!r}, no exception"
+    if isinstance(reply, RequestFailed) and not is_wait(reply.retry_after):
+        return f"its retry_after is {reply.retry_after!r}, expected seconds or None"
     return None

@@ -55,7 +55,7 @@ class StreamRules:
     def raised(self, what: str, error: BaseException) -> StreamFailed:
         """Give the event of a stream whose reader, or iterator, raised; it may be tried again."""
         if isinstance(error, RuntimeCoreError):
-            return StreamFailed(self._connection, error)
+            return self._checked_failure(StreamFailed(self._connection, error))
         message = f"The stream failed: {what}: {type(error).__name__}: {error}"
         failure = TransportError(message.rstrip(": "), retryable=True)
         failure.__cause__ = error
@@ -84,8 +84,15 @@ class StreamRules:
             return self._checked_messages(event)
         if isinstance(event, StreamOpened):
             self.is_open = True
-        elif isinstance(event, StreamFailed) and not isinstance(event.error, Exception):
+        elif isinstance(event, StreamFailed):
+            return self._checked_failure(event)
+        return event
+
+    def _checked_failure(self, event: StreamFailed) -> StreamFailed:
+        if not isinstance(event.error, Exception):
             return self.failed(f"the error of its StreamFailed is {event.error!r}, no exception")
+        if isinstance(event.error, TransportError) and not is_wait(event.error.retry_after):
+            return self.failed(f"the retry_after of its error is {event.error.retry_after!r}")
         return event
 
     def _checked_messages(self, event: InterimReceived) -> StreamEvent:
@@ -98,6 +105,11 @@ class StreamRules:
         if set(map(type, messages)) - _TEXT and not all(isinstance(each, str) for each in messages):
             return self.failed("it gave a message that is no text")
         return event
+
+
+def is_wait(seconds: object) -> bool:
+    """Whether this can be how long a service asked to wait: a number of seconds, or None."""
+    return seconds is None or isinstance(seconds, int | float)
 
 
 _TEXT = {str}
