@@ -24,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults seeded \
+.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults explore seeded \
 	interop conformance docs mutants test-all format clean
 
 help: ## List the targets
@@ -35,7 +35,8 @@ demo: $(STAMP) ## Run an example program as a job on this machine
 	@$(VENV)/bin/runtime-core run $(DEMO)
 
 # A file's tests stay together: they share a service. Six processes for two cores: many tests wait.
-PYTEST := $(PY) -m pytest -n 6 --dist loadfile
+# The machine of live services has by far the most states: it takes as long as a third of all else.
+PYTEST := $(PY) -m pytest -n 6 --dist loadfile --ignore=tests/core/test_exploration_live.py
 
 # pytest stands in the recipe, not among the prerequisites: its summary is the last line, with -j too.
 test: $(STAMP) ## All that CI demands; the tests' summary is the last line
@@ -97,6 +98,10 @@ soak-kill: $(STAMP) ## Kill the local service at 100 moments under load; SEED=..
 faults: $(STAMP) ## Run 2,000 schedules of faults; SEED=... SCHEDULE=... repeats one
 	@echo "faults: tests/faults/faults_run.py"
 	@$(PY) tests/faults/faults_run.py
+
+explore: $(STAMP) ## Explore the machine of live services, which `make test` leaves out
+	@echo "explore: tests/core/test_exploration_live.py"
+	@$(PY) -m pytest -n 2 --quiet tests/core/test_exploration_live.py
 
 seeded: $(STAMP) ## Sow bugs into the machine, and have the test tools find each of them
 	@echo "seeded: tests/core/seeded.py"

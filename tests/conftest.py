@@ -18,7 +18,6 @@ collect_ignore = [] if "INTEROP_PYTHON_IBMQ" in os.environ else ["interop"]
 
 # A file's tests stay together: the longest begin first, or the last one would end alone.
 LONGEST = (
-    "test_exploration_live.py",
     "test_exploration.py",
     "test_hostile_texts.py",
     "test_faults.py",
