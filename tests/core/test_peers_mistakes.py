@@ -6,6 +6,7 @@ import base64
 import json
 import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,11 +227,15 @@ def test_a_waiting_job_polls_a_thousand_times_a_second() -> None:
     assert min(polls(waiting(wait=0.0), 50)) == 0.02
 
 
-def test_code_runs_because_a_result_names_a_module() -> None:
-    text = json.dumps({"__type__": "to_json", "__module__": "colorsys", "__class__": "X", "x": 1})
-    assert "colorsys" not in sys.modules
+def test_code_runs_because_a_result_names_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "named_by_a_result.py").write_text("raise SystemExit('it was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    named = {"__module__": "named_by_a_result", "__class__": "X", "x": 1}
+    text = json.dumps({"__type__": "to_json", **named})
     assert decode_tagged(text) == json.loads(text)
-    assert "colorsys" not in sys.modules
+    assert "named_by_a_result" not in sys.modules
 
 
 def tagged_array(data: bytes) -> str:
