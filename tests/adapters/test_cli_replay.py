@@ -227,6 +227,19 @@ def test_what_differs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "It was NOT replayed to the same: see line 7.\n" in out
 
 
+def test_what_differs_among_many_reads_is_shown(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = path.read_text(encoding="ascii").splitlines()
+    changed = json.loads(lines[8])
+    assert changed["in"]["is"] == InterimReceived.__name__
+    changed["out"][0]["first"] = 7
+    lines[8] = json.dumps(changed)
+    path.write_text("\n".join(lines), encoding="ascii")
+    assert main(["replay", str(path)]) == 1
+    assert "DIFFERS at line 9, commands:\n" in capsys.readouterr().out
+
+
 def test_what_was_cut_and_what_was_full(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

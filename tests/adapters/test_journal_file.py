@@ -39,14 +39,16 @@ def test_it_is_the_user_s_alone_and_says_who_wrote_it(tmp_path: Path) -> None:
 
 
 def test_a_step_is_there_at_once_and_none_after_the_end(tmp_path: Path) -> None:
+    failures: list[Exception] = []
     journal = JournalFile(tmp_path / "journal")
-    observed = machine(journal)
+    observed = machine(journal, failures.append)
     observed.receive(JobStarted())
     assert len(lines(tmp_path / "journal")) == 3
     journal.close()
     journal.close()
     observed.receive(JobStarted())
     assert len(lines(tmp_path / "journal")) == 3
+    assert failures == []
 
 
 def test_one_that_is_there_is_continued(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from runtime_core.commands import FetchStatus, OpenStream, RequestCommand
 from runtime_core.errors import RuntimeInvalidStateError
 from runtime_core.events import (
     CancelRequested,
+    Event,
     JobStarted,
     JobSucceeded,
     Need,
@@ -62,6 +63,17 @@ def test_after_a_fork_it_sees_what_was_lost() -> None:
     twin.check()
     assert twin.events[known : known + 2] == [SubscriptionCancelled, WaitEnded]
     assert twin.steps[-1].state is JobState.DONE
+
+
+def test_who_listened_before_a_fork_hears_nothing_of_the_child() -> None:
+    heard: list[Event] = []
+    reactor = FakeReactor()
+    transport = Transport(JobStarted, JobSucceeded)
+    driver = JobDriver(JobMachine("j1", transport.traits), transport, reactor)
+    driver.runner.listen(heard.append)
+    driver.runner.after_fork()
+    assert driver.wait(lambda number: WaitStarted(number, Need.FINAL), None)
+    assert heard == []
 
 
 class Clock:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 
+import attrs
 import pytest
 from async_fakes import each_driver  # noqa: F401 - its fixture
 from fakes import CLOSES, OPENS, FakeReactor, over_time, says, world
 from twin import Twin
 
-from adapters import AsyncRuntimeService, RuntimeService
+from adapters import (
+    AsyncRuntimeService,
+    AsyncTransportService,
+    RuntimeService,
+    TransportService,
+)
 from adapters.job import RuntimeJob
 from adapters.job_base import JobArguments
 from runtime_core.errors import RuntimeInvalidStateError
@@ -20,9 +26,13 @@ from runtime_core.events import (
     SubscriptionRequested,
     WaitStarted,
 )
+from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Step
 from runtime_core.states import JobState
+from runtime_core.testing import FakeTransport
 from runtime_core.traits import Resume
+
+HANDLE = JobHandle(job_id="j1", service="http://127.0.0.1:1", dialect="legacy")
 
 
 def test_it_sees_every_event_of_a_job() -> None:
@@ -94,7 +104,15 @@ def test_a_service_hands_it_to_its_jobs() -> None:
     with RuntimeService("http://127.0.0.1:1", "t", observer=observer) as service:
         assert service._told(arguments).observer is observer
         made: list[RuntimeJob | JobArguments] = [service._make_job(service._told(arguments))]
+        assert service._taken_up(HANDLE, None, None).observer is observer
     assert made
+    for each in TransportService, AsyncTransportService:
+        jobs = each(FakeTransport(), observer=observer)._jobs
+        assert jobs.known("j1", "p").observer is observer
+        assert (
+            jobs.taken_up(attrs.evolve(HANDLE, service="", dialect=""), None, None).observer
+            is observer
+        )
     wrapped = AsyncRuntimeService("http://127.0.0.1:1", "t", observer=observer)
     assert wrapped._service._told(arguments).observer is observer
     wrapped._service.close()
