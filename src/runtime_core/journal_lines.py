@@ -130,8 +130,10 @@ class Writing:
         """Write an error that came in."""
         written: dict[str, Json] = {"type": kind_of(error), "message": self.word(_said(error))}
         if isinstance(error, TransportError):
-            written["retryable"] = error.retryable
-            written["status_code"] = error.status_code
+            # A transport of somebody else may put there what it is not meant to.
+            status = error.status_code
+            written["retryable"] = bool(error.retryable)
+            written["status_code"] = status if isinstance(status, int) else None
             written["retry_after"] = _number(error.retry_after)
             if error.reason_code is not None:
                 written["reason_code"] = _code(self, error.reason_code)
@@ -166,8 +168,8 @@ def _as_it_is(_: Writing, value: Json) -> Json:
     return value
 
 
-def _code(writing: Writing, value: int | str) -> Json:
-    return writing.word(value) if isinstance(value, str) else value
+def _code(writing: Writing, value: object) -> Json:
+    return value if type(value) is int else writing.word(str(value))
 
 
 _WRITERS: Final[dict[str, _Write]] = {

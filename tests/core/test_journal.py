@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from enum import Enum
 from typing import Any, get_args
 
 import attrs
@@ -36,6 +37,7 @@ from runtime_core.events import (
 )
 from runtime_core.journal import MAX_BYTES, Journal
 from runtime_core.journal_lines import read_event
+from runtime_core.journal_replay import replay
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Step
 from runtime_core.states import JobState
@@ -244,6 +246,27 @@ def test_errors_are_told_without_what_looks_like_a_credential() -> None:
     assert events[4]["error"] == {"type": "TheirError", "message": "its message cannot be had"}
     assert events[5]["word"] == "token=***"
     assert recorder.lines[3]["out"] == [{"is": "EndWait", "wait_id": 1, "error": kind(refused)}]
+
+
+class Grpc(Enum):
+    UNAVAILABLE = (14, "token=abc")
+
+
+def test_an_error_of_a_careless_transport_is_told_and_read_again() -> None:
+    recorder = Recorder()
+    careless: Any = TransportError
+    error = careless("away", "503", retryable=1, reason_code=Grpc.UNAVAILABLE)
+    tell(recorder.machine(OFFSET), [SubscriptionRequested(1), StreamFailed(1, error)])
+    assert recorder.failures == []
+    assert recorder.lines[3]["in"]["error"] == {
+        "type": "TransportError",
+        "message": "away",
+        "retryable": True,
+        "status_code": None,
+        "retry_after": None,
+        "reason_code": "Grpc.UNAVAILABLE",
+    }
+    assert replay(recorder.text.splitlines()).is_same
 
 
 def kind(error: Exception) -> str:
