@@ -105,6 +105,25 @@ def test_what_takes_too_long_is_cancelled_and_asked_again() -> None:
     assert cancelled == [REQUEST_DEADLINE]
 
 
+def test_what_takes_too_long_is_cancelled_though_the_job_was_closed_meanwhile() -> None:
+    cancelled: list[float] = []
+
+    async def before() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(w.reactor.elapsed)
+            raise
+
+    w, _ = awaited("DONE", before=before)
+    with pytest.raises(JobTimeoutError):
+        w.job.wait_for_final_state(timeout=1)
+    w.job.close()
+    w.reactor.advance(REQUEST_DEADLINE)
+    assert cancelled == [REQUEST_DEADLINE]
+    assert w.reactor.armed == []
+
+
 def test_a_request_whose_task_somebody_cancels_is_asked_again() -> None:
     async def before() -> None:
         if w.reactor.elapsed == 0:

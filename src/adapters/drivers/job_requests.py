@@ -110,14 +110,10 @@ class JobRequests:
             self._place = max(self._place, question.place)
 
     def close(self) -> None:
-        """Let go of everything; what is under way ends by itself."""
+        """Let go of everything; what is under way ends by itself, by its deadline at the latest."""
         for question in self._queued.values():
             self._budget.drop(question)
-        for handle in self._deadlines.values():
-            handle.cancel()
         self._queued.clear()
-        self._under_way.clear()
-        self._deadlines.clear()
 
     def hear(self, failure: RequestFailed) -> None:
         """Take into account what the service said to something that was no request."""
