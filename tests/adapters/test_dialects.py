@@ -166,7 +166,11 @@ def test_a_call_is_a_method_and_a_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["/t/{id}", "get /t/{id}", "GET t/{id}", "GET /t", "GET /{id}/{id}", "GET /{id}{x}", ""]
+    "call",
+    [
+        *("/t/{id}", "get /t/{id}", "GET t/{id}", "GET /t", "GET /{id}/{id}", "GET /{id}{x}", ""),
+        *("GET /t/{id}}", "GET /}{id}", "GET /{id}{"),
+    ],
 )
 def test_a_call_that_cannot_be_is_refused_at_once(call: str) -> None:
     with pytest.raises(ValueError, match=r"GET /path|must hold"):

@@ -62,7 +62,8 @@ def _read(call: str | Call, *names: str) -> Call:
     found = _CALL.fullmatch(call)
     if found is None:
         raise ValueError(f"a call is written as 'GET /path', not as {call!r}")
-    if sorted(_NAMES.findall(found[2])) != sorted(names):
+    left = _NAMES.sub("", found[2])
+    if sorted(_NAMES.findall(found[2])) != sorted(names) or "{" in left or "}" in left:
         wanted = " and ".join(f"{{{name}}}" for name in names) or "nothing in braces"
         raise ValueError(f"the path of {call!r} must hold {wanted}, once, and no other braces")
     return Call(found[1], found[2])
