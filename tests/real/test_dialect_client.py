@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from datetime import UTC, datetime
 from typing import Any
 
@@ -187,11 +188,27 @@ def test_the_key_follows_no_redirect() -> None:
         assert other.received == []
 
 
-@pytest.mark.parametrize("told", ["{}", '{"task": {"id": 7}}', '{"task": {"id": "x/../y"}}'])
-def test_a_submission_without_an_id_may_have_arrived(told: str) -> None:
-    raises = pytest.raises(TransportError, match=r"no id at \$.task.id.*may have been submitted")
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ("{}", "expected a text, got nothing"),
+        ('{"task": {"id": 7}}', "expected a text, got one int"),
+        ('{"task": {"id": "x/../y"}}', "'x/../y' cannot be the id of a job"),
+    ],
+)
+def test_a_submission_without_an_id_may_have_arrived(told: str, what: str) -> None:
+    said = rf"no id at \$.task.id: {what}.*may have been submitted"
+    raises = pytest.raises(TransportError, match=said)
     with ScriptedServer(answer(200, told)) as server, client(server) as acme, raises:
         acme.submit("primes")
+
+
+def test_an_id_that_is_the_key_is_not_shown() -> None:
+    told = json.dumps({"task": {"id": "key-of-mine/.."}})
+    with ScriptedServer(answer(200, told)) as server, client(server) as acme:
+        with pytest.raises(TransportError, match="holds the access token") as caught:
+            acme.submit("primes")
+        assert "key-of-mine" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from adapters.http.service_client import NetworkArguments, ServiceClient
 from adapters.http.session import Request
 from adapters.services.dialect import Dialect
 from adapters.services.places import Place
-from runtime_core.errors import RuntimeProgramNotFoundError, UsageError
+from runtime_core.errors import RuntimeProgramNotFoundError, TransportError, UsageError
 from runtime_core.tagged_json import encode_tagged
 
 
@@ -93,14 +93,23 @@ class DialectClient(ServiceClient):
         return self._submitted_id(request, self._object(request))
 
     def _submitted_id(self, request: Request, answer: Mapping[str, Any]) -> str:
-        where = self.dialect.submitted_id
-        job_id = Place.of(where).find(answer)
+        job_id = Place.of(self.dialect.submitted_id).find(answer)
+        if not isinstance(job_id, str):
+            kind = "nothing" if job_id is None else f"one {type(job_id).__name__}"
+            raise self._no_id(request, f"expected a text, got {kind}")
         try:
-            self.dialect.checked_id(job_id if isinstance(job_id, str) else "")
+            self.dialect.checked_id(job_id)
         except UsageError as error:
-            failure = Failure(f"the answer has no id at $.{where}: {error}", False, True)
-            raise self._session.error(request, failure) from error
-        return str(job_id)
+            # Services repeat what they were sent, and the traceback shows the cause as it is.
+            told = self.access.hidden(job_id) != job_id
+            what = "it holds the access token" if told else str(error)
+            raise self._no_id(request, what) from None if told else error
+        return job_id
+
+    def _no_id(self, request: Request, what: str) -> TransportError:
+        where = self.dialect.submitted_id
+        failure = Failure(f"the answer has no id at $.{where}: {what}", False, True)
+        return self._session.error(request, failure)
 
     def jobs_get(self, limit: int = 10, skip: int = 0) -> dict[str, Any]:
         """Give a page of the jobs, the newest first, as the service sends it.
