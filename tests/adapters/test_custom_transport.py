@@ -19,6 +19,7 @@ from runtime_core.errors import (
     RuntimeInvalidStateError,
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
+    TransportError,
     UnknownStatusError,
     UsageError,
 )
@@ -92,6 +93,20 @@ def test_a_client_s_transport_tells_what_its_client_does() -> None:
 
 
 # ---- what else a job tells ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "job_id"), [("j1", "j1"), (7, "7")])
+def test_a_client_may_submit(given: object, job_id: str) -> None:
+    client: Any = MagicMock(spec=["submit"])
+    client.submit.return_value = given
+    assert ClientTransport(client).submit("p", {}, {}) == job_id
+
+
+def test_a_client_that_gives_no_id_may_have_submitted_the_job() -> None:
+    client: Any = MagicMock(spec=["submit"])
+    client.submit.return_value = None
+    with pytest.raises(TransportError, match=r"gave one NoneType.* may have been submitted"):
+        ClientTransport(client).submit("p", {}, {})
 
 
 def test_what_was_given_is_known() -> None:

@@ -164,7 +164,15 @@ class ClientTransport:
         if submit is None:
             name = type(self._client).__name__
             raise UsageError(f"{name} has no submit(program_id, inputs, options).")
-        return str(asked(submit, program_id, inputs, options))
+        job_id: object = asked(submit, program_id, inputs, options)
+        if isinstance(job_id, int):
+            return str(job_id)
+        if not isinstance(job_id, str):
+            raise TransportError(
+                f"{type(self._client).__name__}.submit gave one {type(job_id).__name__}, expected "
+                "the job's id. It may have been submitted; look for it before you submit again."
+            )
+        return job_id
 
     def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:
         """Say where the stream of a job is and how its bytes are read; does no I/O.
