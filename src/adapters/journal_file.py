@@ -46,6 +46,7 @@ class JournalFile(Closing):
             being written already, by this process or another.
         OSError: if it cannot be opened.
         ValueError: if `max_bytes` is less than 1,000.
+        TypeError: if `secrets` is one text.
     """
 
     def __init__(
@@ -63,18 +64,17 @@ class JournalFile(Closing):
         self._path = os.fspath(path)
         self._file: int | None = _opened(self._path)
         try:
-            room = _room(self._file, self._path, max_bytes)
+            self._journal = Journal(
+                self._write,
+                payloads=payloads,
+                max_bytes=_room(self._file, self._path, max_bytes),
+                salt=os.urandom(32),
+                secrets=secrets,
+                about=_about(),
+            )
         except BaseException:
             os.close(self._file)
             raise
-        self._journal = Journal(
-            self._write,
-            payloads=payloads,
-            max_bytes=room,
-            salt=os.urandom(32),
-            secrets=secrets,
-            about=_about(),
-        )
 
     def __repr__(self) -> str:
         return f"<JournalFile {self._path!r}{' (closed)' if self._file is None else ''}>"

@@ -49,6 +49,7 @@ class Journal:
 
     Raises:
         ValueError: if `max_bytes` is less than 1,000.
+        TypeError: if `secrets` is one text: it would be taken for its letters.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class Journal:
     ) -> None:
         if max_bytes < LEAST_BYTES:
             raise ValueError(f"max_bytes is {LEAST_BYTES} or more, not {max_bytes!r}")
+        if isinstance(secrets, str):
+            raise TypeError("secrets are several texts: secrets=[token], not a str")
         self._write = write
         self._writing = Writing(payloads, hashlib.blake2b(salt).digest(), tuple(secrets))
         self._about = dict(about)

@@ -276,6 +276,9 @@ def test_it_may_come_from_a_pipe(
     monkeypatch.setattr("sys.stdin", io.StringIO(path.read_text(encoding="ascii")))
     assert main(["replay", "-"]) == 0
     assert "11 steps replayed" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", None)  # what Python makes of one that is closed
+    assert main(["replay", "-"]) == 2
+    assert "-: The journal cannot be read at line 1: it is empty." in capsys.readouterr().err
 
 
 def test_a_journal_that_cannot_be_written_is_said_before_anything_is_submitted(

@@ -144,6 +144,12 @@ def test_a_secret_is_in_no_line(tmp_path: Path) -> None:
     assert "hunter2" not in path.read_text(encoding="ascii")
 
 
+def test_one_that_is_refused_holds_no_file(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="secrets are several texts"):
+        JournalFile(tmp_path / "journal", secrets="hunter2")
+    JournalFile(tmp_path / "journal").close()
+
+
 def test_a_disk_that_is_full_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[Exception] = []
     written: list[bytes] = []

@@ -318,6 +318,12 @@ def test_a_size_in_which_nothing_fits_is_refused() -> None:
     assert MAX_BYTES == 10_000_000
 
 
+def test_a_secret_is_not_taken_for_its_letters() -> None:
+    with pytest.raises(TypeError, match=r"secrets=\[token\], not a str") as refused:
+        Journal(print, secrets="hunter2")
+    assert "hunter2" not in str(refused.value)
+
+
 def test_times_are_rounded_to_microseconds() -> None:
     recorder = Recorder()
     machine = recorder.machine(POLLED)

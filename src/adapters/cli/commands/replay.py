@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> Exit:
     if options.file == "-":
         if isinstance(sys.stdin, TextIOWrapper):
             sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-        found = replayed(sys.stdin)
+        found = replayed(sys.stdin or ())  # it may be closed
     else:
         try:
             with open(options.file, encoding="utf-8", errors="replace") as file:
