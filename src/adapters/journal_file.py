@@ -110,7 +110,7 @@ class JournalFile(Closing):
 
 
 def _opened(path: str) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
     return os.open(path, flags, 0o600)
 
 

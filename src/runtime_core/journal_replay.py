@@ -64,6 +64,8 @@ class ReplayedJob:
     """The job."""
     machine: JobMachine
     """The machine that received the events, as it is after the last of them."""
+    about: dict[str, str] = attrs.Factory(dict)
+    """What is said of who wrote its journal: a file may hold several, see `replay`."""
 
     @property
     def state(self) -> JobState:
@@ -90,7 +92,7 @@ class Replay:
     """What `replay` found."""
 
     about: dict[str, str] = attrs.Factory(dict)
-    """What the first line says of who wrote the journal."""
+    """What the first line says of who wrote the journal, or the first of them."""
     has_texts: bool = False
     """Whether the texts were recorded; if not, there are stand-ins in their place."""
     jobs: list[ReplayedJob] = attrs.Factory(list)
@@ -139,6 +141,7 @@ def replay(lines: Iterable[str]) -> Replay:
 class _Reader:
     def __init__(self) -> None:
         self._replay = Replay()
+        self._about: dict[str, str] = {}
         self._jobs: dict[int, ReplayedJob] = {}
         self._has_begun = False
         self._torn = 0
@@ -188,9 +191,10 @@ class _Reader:
                 f"it is {shown(schema)} of version {shown(version)}, "
                 f"and what can be read is {SCHEMA!r} of version {VERSION}"
             )
+        about = as_object(line.get("about", {}))
+        self._about = {key: str(value) for key, value in about.items()}
         if not self._has_begun:
-            about = as_object(line.get("about", {}))
-            self._replay.about = {key: str(value) for key, value in about.items()}
+            self._replay.about = self._about
             self._has_begun = True
         self._replay.has_texts |= line.get("texts") == "whole"
         self._jobs = {}
@@ -210,7 +214,7 @@ class _Reader:
         if type(known) is not int or known in self._jobs or not isinstance(job_id, str):
             raise ValueError("a job needs a number of its own, and an id")
         machine = JobMachine(job_id, read_traits(line["traits"]))
-        job = ReplayedJob(len(self._replay.jobs) + 1, job_id, machine)
+        job = ReplayedJob(len(self._replay.jobs) + 1, job_id, machine, self._about)
         self._jobs[known] = job
         self._replay.jobs.append(job)
 

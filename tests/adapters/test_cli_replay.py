@@ -115,6 +115,19 @@ job 1 at the end: done, 3 messages received
     )
 
 
+def test_a_journal_that_was_continued_says_by_whom() -> None:
+    first = journalled(("j1", STREAMED, [JobStarted()]), ("j2", STREAMED, [JobStarted()]))
+    next_one = [line.replace('"1.2"', '"1.3"') for line in first]
+    assert list(timeline(replay(first + next_one)))[:6] == [
+        "a journal of runtime-core 1.2, Python 3.11.7; without the texts of jobs",
+        "job 1: j1, its service's streams resume where they are asked to, carry the result",
+        "job 2: j2, its service's streams resume where they are asked to, carry the result",
+        "then one of runtime-core 1.3, Python 3.11.7; its times begin anew",
+        "job 3: j1, its service's streams resume where they are asked to, carry the result",
+        "job 4: j2, its service's streams resume where they are asked to, carry the result",
+    ]
+
+
 def polls(count: int) -> list[Event]:
     events: list[Event] = []
     for number in range(2, 2 + count * 2, 2):

@@ -243,7 +243,8 @@ def test_a_last_line_that_is_cut_is_told() -> None:
 
 
 def test_a_line_that_is_cut_may_be_followed_by_another_journal() -> None:
-    recorder, next_one = Recorder(), Recorder(payloads=True)
+    recorder = Recorder(about={"library": "1.2"})
+    next_one = Recorder(payloads=True, about={"library": "1.3"})
     tell(recorder.machine(POLLED), ENDED[:3])
     tell(next_one.machine(OFFSET_RESULT), ENDED)
     found = replay([*(recorder.text[:-5] + "\n" + next_one.text).splitlines()])
@@ -252,6 +253,8 @@ def test_a_line_that_is_cut_may_be_followed_by_another_journal() -> None:
         (1, "j1", JobState.RUNNING),
         (2, "j1", JobState.DONE),
     ]
+    assert [job.about for job in found.jobs] == [{"library": "1.2"}, {"library": "1.3"}]
+    assert found.about == {"library": "1.2"}
 
 
 GOOD = {"is": "JobStarted"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from adapters.cli.sentences import how_many, what_came, what_goes
@@ -27,8 +27,13 @@ _RESUME = {
 
 def timeline(replay: Replay) -> Iterator[str]:
     """Give the lines of all that a journal tells, and at last whether it was replayed."""
-    yield _head(replay)
+    texts = "with" if replay.has_texts else "without"
+    yield f"a journal of {_writer(replay.about)}; {texts} the texts of jobs"
+    about = replay.about
     for job in replay.jobs:
+        if job.about is not about:
+            about = job.about
+            yield f"then one of {_writer(about)}; its times begin anew"
         yield f"job {job.number}: {printable(job.job_id)}, {_service(job.machine.traits)}"
     yield ""
     shown: dict[int, str] = {}
@@ -45,13 +50,12 @@ def timeline(replay: Replay) -> Iterator[str]:
     yield from _verdict(replay)
 
 
-def _head(replay: Replay) -> str:
-    about = {key: printable(value) for key, value in replay.about.items()}
+def _writer(said: Mapping[str, str]) -> str:
+    about = {key: printable(value) for key, value in said.items()}
     who = f"runtime-core {about.get('library', 'of an unknown version')}"
     details = [f"Python {about['python']}"] if "python" in about else []
     details += [about[key] for key in ("platform", "begun") if key in about]
-    texts = "with" if replay.has_texts else "without"
-    return f"a journal of {', '.join([who, *details])}; {texts} the texts of jobs"
+    return ", ".join([who, *details])
 
 
 def _service(traits: ServiceTraits) -> str:
