@@ -30,6 +30,9 @@ from runtime_core.value_path import shown
 
 MOST_MESSAGES = 2**24
 """How many messages a journal is believed to tell of: what stands for them takes 128 MB."""
+LONGEST_LINE = 2**22
+"""Characters of a line that is read. Our drivers write none that is longer; what JSON makes of one
+can take 25 times as much."""
 
 
 @attrs.frozen
@@ -155,6 +158,8 @@ class _Reader:
             ValueError: if it cannot be read.
             RecursionError: if it is nested too deeply.
         """
+        if len(text) > LONGEST_LINE:
+            raise ValueError(f"it has more than {LONGEST_LINE:,} characters")
         line = _object_in(text)
         if line is not None and "schema" in line:
             self._begin(line)

@@ -213,6 +213,7 @@ def test_a_delay_that_differs_is_told() -> None:
         (["", " \n"], "it is empty"),
         (["no journal"], "it does not begin with a line of 'runtime-core journal'"),
         (["[" * 100_000], "recursion"),
+        (["{}" + " " * 2**22], "it has more than 4,194,304 characters"),
         (["7"], "it does not begin with"),
         (['{"job": 1}'], "it does not begin with"),
         (['{"schema": "a book", "version": 1}'], "it is 'a book' of version 1, and what can"),
