@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -327,6 +328,57 @@ def test_what_is_no_event_ends_it_with_a_reason(caplog: pytest.LogCaptureFixture
 
 
 # ---- without an event loop ---------------------------------------------------------------------
+
+
+async def opened(command: OpenStream) -> AsyncIterator[StreamEvent]:
+    yield StreamOpened(command.connection)
+    await asyncio.Event().wait()
+
+
+async def turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_an_event_loop_that_ends_leaves_no_task_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """Though the job was not closed."""
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async def leave() -> None:
+        transport: Any = AwaitedTransport(ScriptedTransport("RUNNING", stream=opened), never)
+        job = AsyncRuntimeJob("b", transport, None, "j1", "p", initial=JobStarted())
+        job.stream_results(lambda *_: None)
+        await turns()
+        assert job._runner._is_open
+
+    asyncio.run(leave())
+    gc.collect()
+    assert caplog.text == ""
+
+
+def test_a_stream_whose_task_somebody_cancels_is_opened_again() -> None:
+    commands: list[OpenStream] = []
+
+    def stream(command: OpenStream) -> AsyncIterator[StreamEvent]:
+        commands.append(command)
+        return opened(command)
+
+    w, _ = streamed(stream)
+    loop = loop_of(w)
+
+    async def cancel() -> None:
+        job: AsyncRuntimeJob = w.job.inner  # type: ignore[attr-defined]
+        job.stream_results(lambda *_: None)
+        await turns()
+        assert job._runner._is_open
+        (found,) = [each for each in asyncio.all_tasks() if each.get_name() == "runtime-stream"]
+        found.cancel()
+
+    loop.run(cancel())
+    w.reactor.advance(5.0)
+    assert len(commands) == 2
 
 
 def test_it_is_refused_where_nobody_awaits() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 
 from adapters.drivers import channel
 from adapters.drivers.channel import Listener
@@ -13,6 +14,9 @@ from adapters.drivers.loop import Loop, TimerHandle
 from runtime_core.events import StreamEvent
 
 logger = logging.getLogger(__name__)
+
+FORSAKEN = 1.0
+"""Seconds after which the stream of a task that somebody else has cancelled counts as broken."""
 
 
 class AsyncIteratorChannel(EventChannel):
@@ -70,11 +74,20 @@ class AsyncIteratorChannel(EventChannel):
             await self._pull()
             self._tell((self._rules.ran_out(),))
         except BaseException as error:
-            self._tell((self._rules.raised("its iterator raised", error),))
+            self._fail(error)
             if not isinstance(error, Exception):
                 raise
         finally:
             await self._close()
+
+    def _fail(self, error: BaseException) -> None:
+        failed = (self._rules.raised("its iterator raised", error),)
+        if self._listener is not None and self._task.cancelling():
+            # Most likely the event loop ends, which cancels all tasks: a request that followed
+            # from this now would be a task that nobody awaits any more.
+            self._loop.call_later(FORSAKEN, partial(self._tell, failed))
+        else:
+            self._tell(failed)
 
     async def _pull(self) -> None:
         while self._listener is not None:
