@@ -271,12 +271,23 @@ def _transport(
 ) -> Transport | AsyncTransport:
     transport = _as_transport(given)
     if transport is None:
+        _check_client(given)
         traits = None if ws_client is None else ws_client.traits
         return ClientTransport(cast("ApiClient", given), ws_client, traits)
     if ws_client is not None:
         name = type(given).__name__
         raise UsageError(f"{name} is a transport and has its own streams: give it ws_client=None.")
     return transport
+
+
+def _check_client(given: object) -> None:
+    # Nothing more is asked of a client than that it does not look like a transport that lacks
+    # something: its first request would say that there is no job_get.
+    if hasattr(given, "perform") and not hasattr(given, "job_get"):
+        raise UsageError(
+            f"{type(given).__name__} is no transport: it needs traits, which are a ServiceTraits, "
+            "perform and stream."
+        )
 
 
 def _as_transport(given: object) -> Transport | AsyncTransport | None:

@@ -17,6 +17,11 @@ DEFAULT_STATUS_RATE = 10.0
 """How many status requests a service gets in a second at most, for all its jobs together."""
 
 
+def usable_rate(said: object) -> float:
+    """Give how many status requests a second were said, or ten if that is no number above 0."""
+    return float(said) if isinstance(said, int | float) and said > 0 else DEFAULT_STATUS_RATE
+
+
 @runtime_checkable
 class Transport(Protocol):
     """Performs the requests of jobs and says how their streams are opened.
@@ -167,7 +172,10 @@ class ServiceTransport(Transport, Protocol):
 
     @property
     def status_requests_per_second(self) -> float:
-        """How many status requests it may get in a second, for all its jobs together."""
+        """How many status requests it may get in a second, for all its jobs together.
+
+        `math.inf` is no limit; what is no number above 0 counts as ten.
+        """
         ...
 
     @property

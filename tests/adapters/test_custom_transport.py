@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -16,6 +18,7 @@ from adapters.job import RuntimeJob
 from runtime_core.cancel import CancelOutcome
 from runtime_core.documents import JobDocument
 from runtime_core.errors import (
+    JobTimeoutError,
     RuntimeInvalidStateError,
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
@@ -24,6 +27,7 @@ from runtime_core.errors import (
     UsageError,
 )
 from runtime_core.states import JobState
+from runtime_core.traits import ServiceTraits
 
 
 def job_by(transport: object, reactor: FakeReactor | None = None, **options: Any) -> RuntimeJob:
@@ -76,6 +80,25 @@ def test_without_streams_there_is_nothing_to_subscribe_to() -> None:
 def test_streams_beside_a_transport_are_refused() -> None:
     with pytest.raises(UsageError, match="ScriptedTransport is a transport and has its own strea"):
         make_job("b", ScriptedTransport("DONE"), FakeStreams(), "j1", "p", reactor=FakeReactor())
+
+
+def test_a_transport_that_lacks_something_is_refused_with_what_it_needs() -> None:
+    no_traits: Any = ScriptedTransport("DONE")
+    no_traits.traits = {"pushes": False}
+    no_stream = SimpleNamespace(traits=ServiceTraits(), perform=print)
+    for lacking in (no_traits, no_stream):
+        with pytest.raises(UsageError, match=r"is no transport: it needs traits, .* a ServiceTra"):
+            job_by(lacking)
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, "10", None])
+def test_a_rate_that_is_none_is_the_usual_one(rate: Any) -> None:
+    transport: Any = ScriptedTransport("RUNNING")
+    transport.service, transport.listing = transport, None
+    transport.status_requests_per_second = rate
+    with pytest.raises(JobTimeoutError):
+        job_by(transport).wait_for_final_state(timeout=10, wait=0.02)
+    assert 50 < len(transport.asked) < 120
 
 
 def test_a_mock_is_a_client_and_no_transport() -> None:

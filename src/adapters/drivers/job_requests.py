@@ -10,7 +10,13 @@ from adapters.drivers.performers import Performer
 from adapters.drivers.questions import Question
 from adapters.drivers.reactor import Reactor
 from adapters.drivers.status_budget import StatusBudget
-from adapters.transport import DEFAULT_STATUS_RATE, AsyncTransport, ServiceTransport, Transport
+from adapters.transport import (
+    DEFAULT_STATUS_RATE,
+    AsyncTransport,
+    ServiceTransport,
+    Transport,
+    usable_rate,
+)
 from runtime_core.commands import FetchResult, FetchStatus, RequestCommand, SendCancel
 from runtime_core.errors import TransportError
 from runtime_core.events import ReplyEvent, RequestFailed
@@ -85,7 +91,7 @@ class JobRequests:
             return
         rate = DEFAULT_STATUS_RATE
         if self._service is not None:
-            rate = self._service.status_requests_per_second
+            rate = usable_rate(self._service.status_requests_per_second)
             question.listing = self._service.listing
         question.place = self._place
         self._budget.ask(question, rate)

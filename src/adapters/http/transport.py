@@ -28,7 +28,7 @@ from adapters.http.retry import RETRYABLE_STATUS
 from adapters.services.dialect import Dialect, dialect_of
 from adapters.services.job_lists import ListReader
 from adapters.services.words import StatusReader
-from adapters.transport import DEFAULT_STATUS_RATE, ListedPage, StreamEndpoint
+from adapters.transport import ListedPage, StreamEndpoint, usable_rate
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -133,8 +133,7 @@ class ClientTransport:
     @property
     def status_requests_per_second(self) -> float:
         """What the client says in an attribute of this name; ten if that is no number above 0."""
-        said: object = getattr(self._client, "status_requests_per_second", None)
-        return float(said) if isinstance(said, int | float) and said > 0 else DEFAULT_STATUS_RATE
+        return usable_rate(getattr(self._client, "status_requests_per_second", None))
 
     @property
     def listing(self) -> ClientListing | None:
