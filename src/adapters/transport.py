@@ -322,8 +322,8 @@ The thread pulls a few events ahead (16), and then none until the subscriber has
 iterator that ends without a last event, or raises, is a stream that broke, and is opened again.
 When nobody wants the stream any more, a generator is closed on its own thread, as soon as it yields
 next; another iterator's `close()`, if it has one, is called once, from a thread for requests, and
-has to end a `next` that waits. The thread is not waited for. In the child of a fork it is not
-there, and the iterator is neither pulled nor closed."""
+has to end a `next` that waits; two seconds later it is given up. The thread is not waited for. In
+the child of a fork it is not there, and the iterator is neither pulled nor closed."""
 
 AnyStream: TypeAlias = Stream | AsyncIterator[StreamEvent]
 """The same, and what an `AsyncTransport` may give besides, which takes a task for each stream."""

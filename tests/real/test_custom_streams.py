@@ -518,6 +518,37 @@ def test_the_close_of_another_iterator_breaks_its_next_off() -> None:
         assert eventually(lambda: made[0].closed_by == ["runtime-request"])
 
 
+def test_closes_that_hang_keep_no_request_waiting() -> None:
+    let_go = threading.Event()
+
+    class Stuck:
+        def __init__(self, command: OpenStream) -> None:
+            self.events = iter((StreamOpened(command.connection),))
+
+        def __iter__(self) -> Iterator[StreamEvent]:
+            return self
+
+        def __next__(self) -> StreamEvent:
+            for event in self.events:
+                return event
+            let_go.wait(PATIENCE)
+            raise StopIteration
+
+        def close(self) -> None:
+            let_go.wait(PATIENCE)
+
+    service = Service(Stuck)
+    for _ in range(35):  # there are 32 threads for requests at most
+        with job_by(service) as job:
+            job.stream_results(lambda *_: None)
+            assert eventually(lambda job=job: job._runner._is_open)  # type: ignore[misc]
+    service.end()
+    with job_by(service) as job:
+        assert job.result(PATIENCE / 2) == 42
+    let_go.set()
+    assert eventually(lambda: not stream_threads())
+
+
 def test_an_iterator_that_never_opens_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

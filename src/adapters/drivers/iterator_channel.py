@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 
+from adapters.drivers import channel
 from adapters.drivers.channel import Listener
 from adapters.drivers.event_channel import EventChannel
 from adapters.drivers.loop import Loop, Task
@@ -62,7 +64,10 @@ class IteratorChannel(EventChannel):
         # A thread that is in the iterator ends when that lets it go.
         self._puller.stop()
         if self._puller.can_be_broken_off:
-            self._workers.submit(self._puller.break_off)
+            task = self._puller.break_off
+            self._workers.submit(task)
+            # One that hangs must not take the place of a request.
+            self._loop.call_later(channel.CLOSE_TIMEOUT, partial(self._workers.abandon, task))
         self._gone()
 
 
@@ -70,8 +75,8 @@ def _bell(loop: Loop, found: weakref.ref[IteratorChannel]) -> Task:
     """Make what the thread calls when there is something to deliver."""
 
     def ring() -> None:
-        channel = found()
-        if channel is not None:
-            loop.call_soon(channel.deliver)
+        open_channel = found()
+        if open_channel is not None:
+            loop.call_soon(open_channel.deliver)
 
     return ring
