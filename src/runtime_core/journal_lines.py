@@ -179,7 +179,6 @@ _WRITERS: Final[dict[str, _Write]] = {
     "float": lambda _, value: _number(value),
     "float | None": lambda _, value: _number(value),
     "str": Writing.word,
-    "str | None": Writing.word,
     "int | str | None": _code,
     "Exception": Writing.error,
     "tuple[str, ...]": Writing.messages,

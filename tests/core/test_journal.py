@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 from enum import Enum
 from typing import Any, get_args
@@ -99,6 +100,16 @@ def test_a_line_for_who_wrote_it_one_for_the_job_and_one_for_each_step() -> None
     ]
 
 
+def test_what_was_delivered_and_reported_is_told_without_its_texts() -> None:
+    recorder = Recorder()
+    tell(recorder.machine(OFFSET), STREAMED[1:])
+    tell(recorder.machine(POLLED), [JobSucceeded(), JobFailed()])
+    assert recorder.lines[5]["out"] == [
+        {"is": "Deliver", "subscription": 1, "first": 0, "messages": 2}
+    ]
+    assert recorder.lines[-1]["out"] == [{"is": "Report", "notice": "contradiction"}]
+
+
 def test_each_step_is_one_text_of_whole_lines_in_ascii() -> None:
     recorder = Recorder(payloads=True)
     tell(recorder.machine(POLLED, "jöb\n"), STREAMED)
@@ -174,6 +185,15 @@ def test_equal_texts_stay_equal_and_a_digest_is_of_its_journal() -> None:
     assert found[0] == found[1]
     assert len(set(found)) == 4
     assert {len(digest) for digest in found} == {16}
+
+
+def test_texts_are_left_out_unless_they_are_asked_for() -> None:
+    writing = journal_lines.Writing()
+    for text, data in (("my words", b"my words"), ("\ud800", b"\xed\xa0\x80")):
+        digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+        assert writing.text(text) == {"chars": len(text), "digest": digest}
+    assert writing.word("my words") == "my words"
+    assert writing.messages(()) == []
 
 
 def test_texts_are_written_if_they_are_asked_for() -> None:

@@ -37,6 +37,7 @@ from runtime_core.observer import Step
 from runtime_core.states import JobState
 from runtime_core.testing import Ledger, events, step
 from runtime_core.traits import ServiceTraits
+from runtime_core.value_path import shown
 
 ALL_TRAITS = (POLLED, OFFSET, REPLAY, LIVE, LIVE_RESULT, OFFSET_RESULT)
 
@@ -49,6 +50,11 @@ class TheirTransportError(TransportError):
     pass
 
 
+HEADER = '{"schema": "runtime-core journal", "version": 1}'
+JOB_LINES = (
+    '{"job": 1, "id": "j1", "traits": {"is": "ServiceTraits"}}',
+    '{"job": 1, "at": 0, "in": {"is": "JobStarted"}, "out": [], "state": "running"}',
+)
 ENDED: tuple[Event, ...] = (
     JobStarted(),
     SubscriptionRequested(1),
@@ -127,9 +133,21 @@ def test_what_is_there_to_be_read() -> None:
     assert found.steps[4].job is found.jobs[1]
 
 
+def test_what_a_journal_does_not_tell_is_empty() -> None:
+    found = replay([HEADER, "", *JOB_LINES])
+    assert (found.about, found.has_texts) == ({}, False)
+    assert (found.is_cut, found.is_full, found.broken) == (False, False, None)
+    assert [each.line for each in found.steps] == [4]
+    assert found.steps[0].differences == ()
+    assert found.is_same
+
+
 def test_steps_can_be_shown_to_an_observer() -> None:
     recorder, again = Recorder(payloads=True), Recorder(payloads=True)
-    tell(recorder.machine(OFFSET_RESULT), ENDED)
+    first, second = recorder.machine(OFFSET_RESULT), recorder.machine(POLLED)
+    tell(first, ENDED[:4])
+    tell(second, [JobStarted()])
+    tell(first, ENDED[4:])
     for each in replayed(recorder).steps:
         again.journal(each.step)
     assert again.text == recorder.text
@@ -209,11 +227,11 @@ def test_a_delay_that_differs_is_told() -> None:
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        ([], "it is empty"),
-        (["", " \n"], "it is empty"),
-        (["no journal"], "it does not begin with a line of 'runtime-core journal'"),
-        (["[" * 100_000], "recursion"),
         (["{}" + " " * 2**22], "it has more than 4,194,304 characters"),
+        ([], "it is empty."),
+        (["", " \n"], "it is empty."),
+        (["no journal"], "it does not begin with a line of 'runtime-core journal'."),
+        (["[" * 100_000], "maximum recursion depth exceeded"),
         (["7"], "it does not begin with"),
         (['{"job": 1}'], "it does not begin with"),
         (['{"schema": "a book", "version": 1}'], "it is 'a book' of version 1, and what can"),
@@ -228,9 +246,8 @@ def test_a_delay_that_differs_is_told() -> None:
 def test_what_is_no_journal_is_refused(lines: list[str], why: str) -> None:
     with pytest.raises(JournalError) as refused:
         replay(lines)
-    assert refused.value.why.startswith(why) or why in refused.value.why
     assert refused.value.line == 1
-    assert str(refused.value).startswith("The journal cannot be read at line 1: ")
+    assert str(refused.value).startswith(f"The journal cannot be read at line 1: {why}")
 
 
 def test_a_last_line_that_is_cut_is_told() -> None:
@@ -258,6 +275,15 @@ def test_a_line_that_is_cut_may_be_followed_by_another_journal() -> None:
     assert found.about == {"library": "1.2"}
 
 
+def test_what_one_of_several_journals_tells_stays_told() -> None:
+    whole = HEADER.replace("}", ', "texts": "whole", "about": {"library": "1.2"}}')
+    other = HEADER.replace("}", ', "texts": "digests", "about": {"library": "1.3"}}')
+    cut = JOB_LINES[1][:-5]
+    found = replay([whole, *JOB_LINES, cut, other, *JOB_LINES, HEADER, *JOB_LINES])
+    assert (found.about, found.has_texts) == ({"library": "1.2"}, True)
+    assert (found.is_cut, found.is_same, len(found.steps)) == (True, True, 3)
+
+
 GOOD = {"is": "JobStarted"}
 
 
@@ -266,7 +292,11 @@ GOOD = {"is": "JobStarted"}
     [
         ("garbage", "it is no JSON object"),
         ("[1, 2]", "it is no JSON object"),
-        ({"schema": "runtime-core journal", "version": 2}, "of version 2, and what can be read"),
+        (
+            {"schema": "runtime-core journal", "version": 2},
+            "it is 'runtime-core journal' of version 2, and what can be read is "
+            "'runtime-core journal' of version 1",
+        ),
         ({"what": 7}, "it is none of the lines of a journal"),
         ({"job": 1, "id": "j1", "traits": {}}, "a job needs a number of its own, and an id"),
         ({"job": "2", "id": "j1", "traits": {}}, "a job needs a number of its own, and an id"),
@@ -274,6 +304,7 @@ GOOD = {"is": "JobStarted"}
         ({"job": 2, "id": "j", "traits": 7}, "expected an object, not 7"),
         ({"job": 2, "id": "j", "traits": {"is": "Step"}}, "there is no 'Step'"),
         ({"job": 2, "id": "j", "traits": {"is": []}}, "there is no []"),
+        ({"job": 2, "id": "j", "traits": {}}, "there is no None"),
         (
             {"job": 2, "id": "j", "traits": {"is": "ServiceTraits", "pushes": 1}},
             "ServiceTraits: expected bool, not 1",
@@ -282,10 +313,19 @@ GOOD = {"is": "JobStarted"}
             {"job": 2, "id": "j", "traits": {"is": "ServiceTraits", "resume": "never"}},
             "ServiceTraits: there is no Resume 'never'",
         ),
-        ({"job": 9, "at": 0, "in": GOOD, "state": "done"}, "no line says what job 9 is"),
         ({"job": [1], "at": 0, "in": GOOD, "state": "done"}, "no line says what job [1] is"),
-        ({"job": True, "at": 0, "in": GOOD, "state": "done"}, "no line says what job True is"),
-        ({"job": 1, "at": 10**400, "in": GOOD, "state": "done"}, "expected a number, not 1000"),
+        (
+            {"job": 1, "at": 10**400, "in": GOOD, "state": "done"},
+            f"expected a number, not {10**400}",
+        ),
+        *(
+            (
+                {"job": job, "at": 0, "in": GOOD, "state": "done"},
+                f"no line says what job {job} is",
+            )
+            for job in (9, True, 1.0, [], None)
+        ),
+        ({"at": 0, "in": GOOD, "state": "done"}, "no line says what job None is"),
         ({"job": 1, "at": 0, "in": GOOD, "state": "gone"}, "there is no JobState 'gone'"),
         ({"job": 1, "at": 0, "in": GOOD, "state": []}, "there is no JobState []"),
         ({"job": 1, "at": "0", "in": GOOD, "state": "done"}, "expected a number, not '0'"),
@@ -313,7 +353,7 @@ def test_a_line_that_cannot_be_read_ends_the_replay(line: Any, why: str) -> None
     found = replay(lines)
     assert found.broken is not None
     assert found.broken.line == 5
-    assert why in found.broken.why
+    assert found.broken.why == why
     assert len(found.steps) == 2
     assert (found.is_cut, found.is_same) == (False, False)
 
@@ -321,18 +361,39 @@ def test_a_line_that_cannot_be_read_ends_the_replay(line: Any, why: str) -> None
 @pytest.mark.parametrize(
     ("event", "why"),
     [
-        ({"is": "InterimReceived", "connection": 1, "messages": 7}, "expected an object, not 7"),
+        (
+            {"is": "InterimReceived", "connection": 1, "messages": 7},
+            "InterimReceived: expected an object, not 7",
+        ),
         (
             {"is": "InterimReceived", "connection": 1, "messages": {"count": 10**12}},
-            "1000000000000 messages",
+            "InterimReceived: 1000000000000 messages",
         ),
-        ({"is": "InterimReceived", "connection": 1, "messages": {"count": 0}}, "0 messages"),
-        ({"is": "ResultReceived", "request": 1, "text": {"chars": "9"}}, "expected int, not '9'"),
-        ({"is": "RequestFailed", "request": 1, "error": "no"}, "expected an object, not 'no'"),
-        ({"is": "JobFailed", "reason_code": 1.5}, "expected int, not 1.5"),
-        ({"is": "WaitStarted", "wait_id": 1, "need": "final", "wait": -(10**400)}, "not -1000"),
-        ({"is": "WaitEnded", "wait_id": 2**63}, "expected an int of 64 bits, not 9223372036854775"),
-        ({"is": "WaitEnded", "wait_id": -(2**63)}, "expected an int of 64 bits, not -922337203685"),
+        (
+            {"is": "WaitStarted", "wait_id": 1, "need": "final", "wait": -(10**400)},
+            f"WaitStarted: expected a number, not {shown(-(10**400))}",
+        ),
+        *(
+            (
+                {"is": "WaitEnded", "wait_id": number},
+                f"WaitEnded: expected an int of 64 bits, not {number}",
+            )
+            for number in (2**63, -(2**63))
+        ),
+        (
+            {"is": "InterimReceived", "connection": 1, "messages": {"count": 0}},
+            "InterimReceived: 0 messages",
+        ),
+        (
+            {"is": "ResultReceived", "request": 1, "text": {"chars": "9"}},
+            "ResultReceived: expected int, not '9'",
+        ),
+        (
+            {"is": "RequestFailed", "request": 1, "error": "no"},
+            "RequestFailed: expected an object, not 'no'",
+        ),
+        ({"is": "JobFailed", "reason_code": 1.5}, "JobFailed: expected int, not 1.5"),
+        ({"is": "WaitEnded", "wait_id": 1.5}, "WaitEnded: expected int, not 1.5"),
     ],
 )
 def test_an_event_that_cannot_be_read_is_told(event: dict[str, Any], why: str) -> None:
@@ -341,7 +402,7 @@ def test_an_event_that_cannot_be_read_is_told(event: dict[str, Any], why: str) -
     found = replay(changed(recorder, 5, **{"in": event}))
     assert found.broken is not None
     assert found.broken.line == 5
-    assert why in found.broken.why
+    assert found.broken.why == why
 
 
 def test_what_stands_for_a_text_is_short_and_says_how_long_it_was() -> None:
@@ -358,6 +419,9 @@ def test_what_stands_for_a_text_is_short_and_says_how_long_it_was() -> None:
     assert isinstance(read, InterimReceived)
     assert len(read.messages) == 2**20
     assert read.messages[-2:] == ("<a message>", "<1 characters, f>")
+    messages["count"] = 1
+    alone = read_event({"is": "InterimReceived", "connection": 1, "messages": messages})
+    assert alone == InterimReceived(1, ("<1 characters, f>",))
     messages["count"] = 2**20 + 1
     with pytest.raises(ValueError, match="InterimReceived: 1048577 messages"):
         read_event({"is": "InterimReceived", "connection": 1, "messages": messages})
