@@ -123,7 +123,7 @@ class JobHandle:
     def to_json(self) -> str:
         """Write the handle as a text that `from_json` reads, also one of a later release."""
         state = None if self.state is None else self.state.value
-        fields = {**attrs.asdict(self, recurse=False), "state": state}
+        fields = {**attrs.asdict(self), "state": state}
         return json.dumps({"schema": SCHEMA, "version": VERSION, **fields})
 
     @classmethod

@@ -99,6 +99,7 @@ def test_the_longest_handle_is_within_the_limit_of_its_text() -> None:
         ('{"schema": "other"}', "at $.schema, got 'other'."),
         (with_field("decoder", "x" * 140_000), "The text is longer than 131,072 bytes"),
         (with_field("cursor", [[]] * 200), "more than 200 values"),
+        (f'{{"a": {"[" * 10}{"]" * 10}}}', "nests lists or dicts more than 10 deep"),
         (with_field("cursor", 7)[:-1], "it is not JSON"),
     ],
 )
@@ -118,7 +119,9 @@ def test_a_later_version_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", None])
 def test_what_is_no_version_is_refused(version: object) -> None:
-    assert "expected an int at $.version" in refused(with_field("version", version))
+    assert refused(with_field("version", version)) == (
+        f"The job handle has no version: expected an int at $.version, got {version!r}."
+    )
 
 
 def test_an_old_version_is_brought_up_to_date_step_by_step(
@@ -157,22 +160,30 @@ NO_STATES: tuple[object, ...] = ("RUNNING", "pondering", 7, [], {})
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "expected"),
+    ("name", "value", "expected", "got"),
     [
-        *((name, 7, "a text") for name in ("job_id", "service", "dialect", "program_id")),
-        ("decoder", None, "a text"),
-        ("job_id", "", "the id of a job"),
-        ("program_id", "x" * 2049, "at most 2,048 characters"),
+        *((name, 7, "a text", int) for name in ("job_id", "service", "dialect", "program_id")),
+        ("decoder", None, "a text", type(None)),
+        ("job_id", "", "the id of a job", ""),
+        ("program_id", "x" * 2049, "at most 2,048 characters", 2049),
         *(
-            ("cursor", value, "a number of messages, an int of 0 or more")
+            ("cursor", value, "a number of messages, an int of 0 or more", value)
             for value in ("7", 7.0, True, None, -1, 2**63)
         ),
-        *(("state", value, WORDS) for value in NO_STATES),
+        *(("state", value, WORDS, value) for value in NO_STATES),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_path(name: str, value: object, expected: str) -> None:
-    why = refused(with_field(name, value))
-    assert why.startswith(f"The job handle does not fit: expected {expected} at $.{name}, got ")
+def test_what_does_not_fit_is_told_with_its_path(
+    name: str, value: object, expected: str, got: object
+) -> None:
+    assert refused(with_field(name, value)) == (
+        f"The job handle does not fit: expected {expected} at $.{name}, got {got!r}."
+    )
+
+
+def test_a_cursor_is_any_that_a_service_can_count_to() -> None:
+    for cursor in (0, 1, 2**63 - 1):
+        assert JobHandle.from_json(with_field("cursor", cursor)).cursor == cursor
 
 
 def test_a_handle_is_checked_when_it_is_made() -> None:
@@ -190,6 +201,7 @@ def test_a_handle_is_checked_when_it_is_made() -> None:
     ("service", "name"),
     [
         ("https://me:secret@h.example:8443/v1", "https://h.example:8443/v1"),
+        ("HTTPS://me:secret@h.example", "HTTPS://h.example"),
         ("https://secret@h.example", "https://h.example"),
         ("https://a@secret@h.example", "https://h.example"),
         ("https://h.example/v1?token=secret", "https://h.example/v1"),
@@ -224,9 +236,12 @@ def test_a_handle_holds_no_credentials(service: str, name: str) -> None:
     ],
 )
 def test_a_url_whose_password_has_no_plain_end_is_refused(service: str) -> None:
-    with pytest.raises(UsageError, match="write an @ as %40") as refusal:
+    with pytest.raises(UsageError) as refusal:
         JobHandle(job_id="j1", service=service)
-    assert "ret" not in str(refusal.value)
+    assert str(refusal.value) == (
+        "The service's URL has an @ behind its host: leave user and password out, and write an @ "
+        "as %40."
+    )
 
 
 def test_a_service_that_is_no_text_is_not_shown() -> None:
@@ -335,8 +350,12 @@ def test_a_decoder_that_is_not_there_is_asked_for() -> None:
 
 
 def test_another_decoder_is_refused() -> None:
-    with pytest.raises(UsageError, match="are decoded by 'Energies', and result_decoder is 'Leng"):
+    with pytest.raises(UsageError) as refusal:
         HANDLE.choose_decoder(registry(vqe=ENERGIES), Lengths())
+    assert str(refusal.value) == (
+        "The results of job j1 are decoded by 'Energies', and result_decoder is 'Lengths'. To "
+        "decode them by that, use attrs.evolve(handle, decoder='Lengths')."
+    )
 
 
 def test_what_is_no_decoder_is_refused() -> None:
