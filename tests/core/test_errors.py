@@ -112,6 +112,17 @@ def test_an_error_survives_the_way_to_another_process(
     assert vars(twin) == vars(error)
 
 
+def test_what_an_error_is_not_told_it_does_not_know() -> None:
+    assert RuntimeInvalidStateError("cancel", "j1", JobState.DONE, "it has ended").legal == ()
+    assert EncodeError("An object").path == ""
+    refused = TransportError("no answer")
+    assert (refused.status_code, refused.retryable) == (None, False)
+    assert (refused.retry_after, refused.reason_code) == (None, None)
+    assert (DecodeError("Too many").path, DecodeError("Too many").limit) == ("", "")
+    failed = RuntimeJobFailureError("j1")
+    assert (failed.reason, failed.reason_code) == (None, None)
+
+
 def test_a_timeout_is_a_timeout_error() -> None:
     assert issubclass(JobTimeoutError, TimeoutError)
     assert issubclass(WaitTimeoutError, TimeoutError)

@@ -51,6 +51,7 @@ def test_each_step_is_shown_with_what_followed() -> None:
     assert (second.at, second.state, second.confirmed) == (7.5, JobState.RUNNING, True)
     assert first.source is second.source
     assert weakref.ref(first.source)() is seen.observed
+    assert "source" not in repr(first)  # the same for equal steps
 
 
 def test_a_refused_wish_is_shown_and_raised() -> None:

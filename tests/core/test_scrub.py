@@ -55,6 +55,9 @@ def test_what_is_known_to_be_secret() -> None:
     secrets = ("", "a/b", "a/b c")
     assert without_secrets("x a/b c a%2Fb%20c a/b y", secrets) == f"x {HIDDEN} {HIDDEN} {HIDDEN} y"
     assert scrubbed("x a/b y", secrets) == f"x {HIDDEN} y"
+    # The longer one first, or its beginning would stay.
+    assert without_secrets("the password", ("word", "password")) == f"the {HIDDEN}"
+    assert without_secrets("a \ud800 b", ("\ud800",)) == f"a {HIDDEN} b"
 
 
 def test_a_long_text_is_shortened_and_no_secret_is_cut_in_two() -> None:
@@ -63,6 +66,7 @@ def test_a_long_text_is_shortened_and_no_secret_is_cut_in_two() -> None:
     assert scrubbed("ab " * 1000) == ("ab " * 1000)[:497] + "..."
     assert scrubbed("x" * 495 + " a/b/c", ("a/b/c",)) == "x" * 495 + " ***"
     assert "s3c" not in scrubbed(f"{'x ' * 240}token={SECRET * 50}")
+    assert len(scrubbed("ab " * 30_000, limit=100_000)) == 65_536
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,10 @@ def test_an_added_tag_inside_a_set() -> None:
     assert "is inside a set" in unwritable(value, PLAIN).message
 
 
-@pytest.mark.parametrize("name", ["", "set", "settings", "dict", None, 5])
+OURS = ("datetime", "complex", "set", "ndarray", "spmatrix", "to_json", "settings", "dict")
+
+
+@pytest.mark.parametrize("name", ["", *OURS, None, 5])
 def test_a_tag_needs_a_name_of_its_own(name: Any) -> None:
     with pytest.raises(UsageError, match="A tag's name must be a text, and none of ours") as caught:
         Tag(name, (), str, str)
