@@ -9,8 +9,11 @@ import pytest
 
 import runtime_core
 from runtime_core import commands, errors, events
+from runtime_core.commands import Notice
 from runtime_core.errors import RuntimeCoreError
+from runtime_core.events import Need
 
+ERROR = ValueError("no")
 UNIONS = {
     name: value
     for module in (events, commands)
@@ -68,6 +71,35 @@ def test_a_service_of_which_nothing_is_said_does_the_least() -> None:
         requeues=False,
         on_unknown_status=None,
     )
+
+
+LEAST: list[tuple[object, object]] = [
+    (events.JobQueued(), events.JobQueued(request=None, position=None)),
+    (events.JobStarted(), events.JobStarted(request=None)),
+    (events.JobSucceeded(), events.JobSucceeded(request=None)),
+    (events.JobFailed(), events.JobFailed(request=None, reason=None, reason_code=None)),
+    (events.JobCancelled(), events.JobCancelled(request=None)),
+    (events.UnknownStatusReported("w"), events.UnknownStatusReported("w", request=None)),
+    (events.FailureReceived(1, "no"), events.FailureReceived(1, "no", reason_code=None)),
+    (
+        events.RequestFailed(1, ERROR),
+        events.RequestFailed(1, ERROR, retryable=False, retry_after=None),
+    ),
+    (events.StreamClosed(1), events.StreamClosed(1, code=1000, reason="")),
+    (events.WaitStarted(1, Need.FINAL), events.WaitStarted(1, Need.FINAL, wait=5.0)),
+    (events.SubscriptionRequested(1), events.SubscriptionRequested(1, after=0)),
+    (events.ReplayRequested(1), events.ReplayRequested(1, after=0)),
+    (commands.EndSubscription(1), commands.EndSubscription(1, error=None)),
+    (commands.EndWait(1), commands.EndWait(1, error=None)),
+    (commands.Report(Notice.RETRY, "t"), commands.Report(Notice.RETRY, "t", error=None)),
+]
+
+
+@pytest.mark.parametrize(("given", "meant"), LEAST, ids=lambda value: type(value).__name__)
+def test_what_is_not_said_of_an_event_or_a_command_is_the_least(
+    given: object, meant: object
+) -> None:
+    assert given == meant
 
 
 def test_the_docstrings_example_runs() -> None:
