@@ -285,6 +285,7 @@ def test_what_one_of_several_journals_tells_stays_told() -> None:
 
 
 GOOD = {"is": "JobStarted"}
+NO_JOBS: tuple[object, ...] = (9, True, 1.0, [], None)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +324,7 @@ GOOD = {"is": "JobStarted"}
                 {"job": job, "at": 0, "in": GOOD, "state": "done"},
                 f"no line says what job {job} is",
             )
-            for job in (9, True, 1.0, [], None)
+            for job in NO_JOBS
         ),
         ({"at": 0, "in": GOOD, "state": "done"}, "no line says what job None is"),
         ({"job": 1, "at": 0, "in": GOOD, "state": "gone"}, "there is no JobState 'gone'"),
