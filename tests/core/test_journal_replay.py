@@ -317,7 +317,7 @@ NO_JOBS: tuple[object, ...] = (9, True, 1.0, [], None)
         ({"job": [1], "at": 0, "in": GOOD, "state": "done"}, "no line says what job [1] is"),
         (
             {"job": 1, "at": 10**400, "in": GOOD, "state": "done"},
-            f"expected a number, not {10**400}",
+            f"expected a number, not {shown(10**400)}",
         ),
         *(
             (
