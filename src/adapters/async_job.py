@@ -223,7 +223,10 @@ class AsyncRuntimeJob(JobBase, Generic[Value]):
         """
         if self._machine.state is not JobState.QUEUED:
             return None
-        return await self._reactor.call(self._facts.queue_position)
+        if self._facts.can_be_asked:
+            return await self._reactor.call(self._facts.queue_position)
+        is_queued = await self.status() is JobState.QUEUED
+        return self._runner.queue_position if is_queued else None
 
     async def metrics(self) -> dict[str, Any] | None:
         """Ask the service for what it measured; None if it does not tell. See `RuntimeJob`.

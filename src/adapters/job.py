@@ -252,8 +252,12 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         Raises:
             TransportError: if the service cannot be asked.
         """
-        state = self._machine.state
-        return self._facts.queue_position() if state is JobState.QUEUED else None
+        if self._machine.state is not JobState.QUEUED:
+            return None
+        if self._facts.can_be_asked:
+            return self._facts.queue_position()
+        is_queued = self._asked_state() is JobState.QUEUED
+        return self._runner.queue_position if is_queued else None
 
     def metrics(self) -> dict[str, Any] | None:
         """Ask the service for what it measured: ``timestamps``, ``usage`` and what else it has.

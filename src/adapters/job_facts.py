@@ -77,10 +77,13 @@ class JobFacts:
             self._creation_date = local_time(self.document().created)
         return self._creation_date
 
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is a call for what the service knows of the job."""
+        return self._has("job_get")
+
     def queue_position(self) -> int | None:
         """Ask for the place in the queue; None if the job is not queued, or it is not told."""
-        if not self._has("job_get"):
-            return None
         answer = self._optional_call("job_get", lambda: None)
         said = dialect_of(self._api_client).status_event(answer)
         if not isinstance(said, JobQueued) or said.position is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ import pytest
 
 from adapters import AsyncTransport, Transport
 from adapters.testing import AsyncTransportConformance, TransportConformance
-from adapters.testing.subject import AnyTransport
+from adapters.testing.subject import AnyTransport, Patience
 from adapters.transport import AnyStream
 from runtime_core import (
     CancelAccepted,
@@ -137,9 +138,12 @@ class Kit(TransportConformance):
         self.job("large").finish("x" * (LIMIT + 1))
         return "large"
 
-    def job_of_busy_service(self) -> tuple[str, float | None]:
-        self.job("busy").will(FetchStatus, Fails(429, retry_after=3.0))
-        return "busy", 3.0
+    patience_named: Patience = 3.0
+
+    def job_of_busy_service(self) -> tuple[str, Patience]:
+        seconds = None if self.patience_named is None else 3.0
+        self.job("busy").will(FetchStatus, Fails(429, retry_after=seconds))
+        return "busy", self.patience_named
 
     def unreachable_transport(self) -> AnyTransport:
         return self.away()
@@ -488,6 +492,24 @@ def test_one_that_gives_up_on_a_service_that_is_away() -> None:
         away = GivesUp
 
     assert set(broken_rules(Tried)) == {"test_a_service_that_is_away_may_come_back"}
+
+
+@pytest.mark.parametrize(
+    ("named", "holds"), [(None, True), ((2.0, 4.0), True), ((4.0, 5.0), False), (4.0, False)]
+)
+def test_how_long_a_busy_service_asks_for_patience(named: Patience, holds: bool) -> None:
+    class Tried(Kit):
+        patience_named = named
+
+    assert ("test_a_busy_service_is_asked_again_when_it_wants" not in broken_rules(Tried)) == holds
+
+
+def test_what_a_closed_stream_leaves_is_named_and_so_is_the_cure() -> None:
+    class Tried(Kit):
+        kind = ForgetsAThread
+
+    (told,) = broken_rules(Tried).values()
+    assert re.search(r"threads are left \(.* a close\(\)\), after 0.3 s: Thread-\d+", told)
 
 
 # ---- those that are awaited --------------------------------------------------------------------

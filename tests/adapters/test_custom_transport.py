@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -16,6 +17,7 @@ from scripted_transport import ScriptedTransport
 from adapters import ClientTransport
 from adapters.job import RuntimeJob
 from runtime_core.cancel import CancelOutcome
+from runtime_core.commands import RequestCommand
 from runtime_core.documents import JobDocument
 from runtime_core.errors import (
     JobTimeoutError,
@@ -26,7 +28,9 @@ from runtime_core.errors import (
     UnknownStatusError,
     UsageError,
 )
+from runtime_core.events import JobQueued, ReplyEvent
 from runtime_core.states import JobState
+from runtime_core.testing import FakeJob, FakeTransport
 from runtime_core.traits import ServiceTraits
 
 
@@ -139,6 +143,17 @@ def test_what_was_given_is_known() -> None:
     assert job.tags == ["a"]
     assert job.creation_date is not None
     assert job.document is document
+
+
+def test_the_place_in_the_queue_is_what_the_status_says() -> None:
+    def place(number: int) -> Callable[[FakeJob, RequestCommand], ReplyEvent]:
+        return lambda _, command: JobQueued(command.request, number)
+
+    transport = FakeTransport(place(3), place(2), JobState.QUEUED, JobState.RUNNING)
+    job = job_by(transport)
+    assert [job.queue_position() for _ in range(4)] == [3, 2, None, None]
+    assert job.queue_position() is None
+    assert len(transport.asked) == 4
 
 
 def test_what_was_not_given_is_none_or_refused_with_what_to_give() -> None:

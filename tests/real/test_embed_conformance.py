@@ -14,7 +14,7 @@ import pytest
 from scripted_server import ScriptedServer, answer
 
 from adapters import ClientTransport, DialectClient, Transport
-from adapters.testing import TransportConformance
+from adapters.testing import Patience, TransportConformance
 
 EMBED = Path(__file__).parents[2] / "examples" / "embed_sdk"
 
@@ -82,7 +82,7 @@ class TestDialect(TransportConformance):
         assert isinstance(self.transport, AcmeTransport)
         return self.transport.submit("primes", {}, {"hold": True}), "HELD"
 
-    def job_of_busy_service(self) -> tuple[str, float | None]:
+    def job_of_busy_service(self) -> tuple[str, Patience]:
         busy = answer(422, '{"error": {"code": "SLOW_DOWN", "wait_ms": 7000}}')
         server = self.held.enter_context(ScriptedServer(busy))
         self.transport = AcmeTransport(server.url, "key")

@@ -12,7 +12,7 @@ from own_service import OwnService, own_service
 from scripted_server import ScriptedServer, answer
 
 from adapters import ClientTransport, LocalRunner, RuntimeClient, RuntimeWebsocketClient, Transport
-from adapters.testing import TransportConformance
+from adapters.testing import Patience, TransportConformance
 
 PROGRAM = Path(__file__).parent / "conformance_program.py"
 SERVICE: list[tuple[OwnService, str]] = []
@@ -87,7 +87,7 @@ class TestHttpAndWebsocket(Started):
         self.ask_another(answer(body='{"id": "j1", "status": "Pondering"}'))
         return "j1", "Pondering"
 
-    def job_of_busy_service(self) -> tuple[str, float | None]:
+    def job_of_busy_service(self) -> tuple[str, Patience]:
         self.ask_another(answer(429, Retry_After="7"))
         return "j1", 7.0
 

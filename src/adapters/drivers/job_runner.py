@@ -126,6 +126,8 @@ class JobRunner:
         self._listeners: list[Listener] = []
         self.subscriber: Subscriber | None = None
         """Who gets the interim results, or got them last. May be read from every thread."""
+        self.queue_position: int | None = None
+        """Which of the queued jobs this was, as last said. May be read from every thread."""
         self._transport = transport
         self._reactor = reactor
         self._requests = JobRequests(machine.job_id, transport, performer, reactor, self._receive)
@@ -304,6 +306,8 @@ class JobRunner:
     def _receive(self, event: Event) -> None:
         if self._closed:
             return
+        if type(event) is JobQueued:
+            self.queue_position = event.position
         for command in self._tell(event):
             self._carry_out(command)
         if self._requests.are_queued:

@@ -8,12 +8,13 @@ says by name which rule of `adapters.Transport` is broken. For an `adapters.Asyn
 from adapters.testing.async_conformance import AsyncTransportConformance
 from adapters.testing.conformance import TransportConformance
 from adapters.testing.fake_reactor import FakeReactor, WorldClock
-from adapters.testing.subject import AnyTransport
+from adapters.testing.subject import AnyTransport, Patience
 
 __all__ = [
     "AnyTransport",
     "AsyncTransportConformance",
     "FakeReactor",
+    "Patience",
     "TransportConformance",
     "WorldClock",
 ]

@@ -37,6 +37,14 @@ from runtime_core.events import (
     UnknownStatusReported,
 )
 
+Patience: TypeAlias = float | tuple[float, float] | None
+"""For how many seconds a service asks for patience: exactly, between two bounds, or not at all."""
+
+_CURE = (
+    "end what a stream has begun when it is closed; a generator is closed only where it yields, "
+    "so one that blocks is better an iterator with a close()"
+)
+
 AnyTransport: TypeAlias = Transport | AsyncTransport
 """What is tried: one that blocks, or one that is awaited."""
 
@@ -97,10 +105,11 @@ class Subject:
         """Start a job that succeeds with a result above the transport's limit; give its id."""
         raise SkipTest("there is no job_with_large_result")
 
-    def job_of_busy_service(self) -> tuple[str, float | None]:
+    def job_of_busy_service(self) -> tuple[str, Patience]:
         """Give the id of a job about which the next question is refused: too many requests.
 
-        And for how many seconds the service asks for patience, None if it does not say.
+        And for how many seconds the service asks for patience; None if it names none, the least and
+        the most of them if it counts down.
         """
         raise SkipTest("there is no job_of_busy_service")
 
@@ -193,7 +202,8 @@ class Subject:
         deadline = time.monotonic() + self.patience
         while not holds():
             if time.monotonic() > deadline:
-                fail(f"{what} after {self.patience:g} s: {more()}")
+                found = more()
+                fail(f"{what}, after {self.patience:g} s" + (f": {found}" if found else ""))
             time.sleep(self.pause)
 
     def _need_streams(self) -> None:
@@ -237,11 +247,16 @@ class Subject:
         """What is opened inside is gone a while after it."""
         threads, files = set(threading.enumerate()), _open_files()
         yield
-        self._until(lambda: not self._new_threads(threads), "threads are left")
-        self._until(lambda: _open_files() <= files, "files are left open")
+        self._until_no_threads(threads)
+        self._until(lambda: _open_files() <= files, f"files are left open ({_CURE})")
 
-    def _new_threads(self, before: set[threading.Thread] | None = None) -> list[str]:
-        before = self._threads if before is None else before
+    def _until_no_threads(self, before: set[threading.Thread]) -> None:
+        def names() -> str:
+            return ", ".join(self._new_threads(before))
+
+        self._until(lambda: not self._new_threads(before), f"threads are left ({_CURE})", names)
+
+    def _new_threads(self, before: set[threading.Thread]) -> list[str]:
         new = set(threading.enumerate()) - before
         return [thread.name for thread in new if not thread.name.startswith(_OURS)]
 
