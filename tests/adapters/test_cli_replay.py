@@ -145,6 +145,18 @@ def test_polling_without_news_is_one_line() -> None:
     assert sum("the poll timer" in line and "fires" in line for line in timeline(few)) == 2
 
 
+def test_moving_up_in_the_queue_is_news() -> None:
+    events: list[Event] = [WaitStarted(1, Need.FINAL), JobQueued(1, 3)]
+    for number, place in zip(range(2, 42, 2), [*[3] * 9, *[2] * 11], strict=True):
+        events += [TimerFired(TimerName.POLL, number), JobQueued(number + 1, place)]
+    shown = "\n".join(timeline(replay(journalled(("j1", ServiceTraits(), events)))))
+    assert "service: " not in shown
+    assert "answer 1: queued, 3rd in line" in shown
+    assert "answer 20: queued, 2nd in line" not in shown
+    assert "answer 21: queued, 2nd in line" in shown
+    assert "time: polled 10 times" in shown
+
+
 def test_several_jobs_are_told_apart() -> None:
     jobs = [(name, ServiceTraits(requeues=True), ALL_IN_ALL[:1]) for name in ("a", "b")]
     shown = list(timeline(replay(journalled(*jobs))))

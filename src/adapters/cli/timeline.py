@@ -77,11 +77,12 @@ def _state(step: Step) -> str:
 def _runs(steps: Sequence[ReplayedStep]) -> Iterator[list[ReplayedStep]]:
     """Give the steps that are told together: what a stream carries, and polling without news."""
     keys: list[object] = []
-    known: dict[int, JobState] = {}
+    known: dict[int, tuple[JobState, int | None]] = {}
     for index, replayed in enumerate(steps):
         number, step = replayed.job.number, replayed.step
-        is_news = known.get(number) is not step.state or replayed.differences
-        known[number] = step.state
+        before = known.get(number)
+        known[number] = after = step.state, _place(step, before)
+        is_news = before != after or replayed.differences
         kind = None if is_news else _kind(step)
         keys.append(index if kind is None else (number, kind))
     pairs = zip(keys, steps, strict=True)
@@ -91,6 +92,12 @@ def _runs(steps: Sequence[ReplayedStep]) -> Iterator[list[ReplayedStep]]:
             yield run
         else:
             yield from ([step] for step in run)
+
+
+def _place(step: Step, before: tuple[JobState, int | None] | None) -> int | None:
+    """Which of the queued jobs it is, as it was told last."""
+    told = step.event.position if isinstance(step.event, JobQueued) else None
+    return before[1] if told is None and before is not None else told
 
 
 def _kind(step: Step) -> object:
