@@ -243,7 +243,7 @@ class FakeStreams:
         self.traits = ServiceTraits(pushes=True, resume=resume, streams_result=streams_result)
         self.asked: list[int] = []
         """How many messages each connection was to skip."""
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         """What is raised in place of an endpoint."""
 
     def stream(self, job_id: str, command: OpenStream) -> StreamEndpoint:

@@ -224,9 +224,12 @@ def test_all_events_of_one_read_are_taken_though_one_ends_the_connection() -> No
     assert len(b.reactor.channels) == 2
 
 
-def test_a_stream_that_the_transport_cannot_say_is_tried_again_later() -> None:
+@pytest.mark.parametrize("failure", [UsageError("no"), SystemExit("no")])
+def test_a_stream_that_the_transport_cannot_say_is_tried_again_later(
+    failure: BaseException,
+) -> None:
     b = bench(running)
-    b.transport.streams.failure = UsageError("no")
+    b.transport.streams.failure = failure
     b.driver.subscribe(SubscriptionRequested, Listener())
     b.reactor.advance(60.0)
     assert 5 < len(b.transport.streams.asked) < 20

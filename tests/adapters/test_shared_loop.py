@@ -221,11 +221,12 @@ def test_the_first_task_does_not_wait(loop: SharedLoop) -> None:
     assert done.wait(LONG / 2)
 
 
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
 def test_a_task_that_fails_does_not_stop_the_others(
-    loop: SharedLoop, caplog: pytest.LogCaptureFixture
+    loop: SharedLoop, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
     def fail() -> None:
-        raise ValueError("oops")
+        raise kind("oops")
 
     def arm() -> None:
         loop.call_later(0.0, fail)
@@ -235,7 +236,7 @@ def test_a_task_that_fails_does_not_stop_the_others(
         loop.call_soon(arm)
         on_loop(loop, lambda: None)
         on_loop(loop, lambda: None)
-    assert caplog.text.count("ValueError: oops") == 2
+    assert caplog.text.count(f"{kind.__name__}: oops") == 2
 
 
 def test_a_socket_is_watched_until_it_is_not(loop: SharedLoop) -> None:

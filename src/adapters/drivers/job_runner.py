@@ -411,7 +411,7 @@ class JobRunner:
             self._channel = self._reactor.open_channel(
                 command.connection, stream, self._receive_stream
             )
-        except Exception as error:  # of the transport, or there are no more threads
+        except (Exception, SystemExit) as error:  # of the transport, or there are no more threads
             event = StreamRules(command.connection).raised("it could not be opened", error)
             self._reactor.call_soon(lambda: self._receive(event))
 

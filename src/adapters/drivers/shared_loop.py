@@ -219,7 +219,7 @@ class SharedLoop:
             if handler is not None:  # it is not the wake-up, nor one that was just closed
                 try:
                     handler[1](mask)
-                except Exception:
+                except BaseException:  # see _guard
                     logger.exception("a task on the background loop failed")
 
     def _run_calls(self) -> int:
@@ -237,10 +237,10 @@ class SharedLoop:
 
     def _guard(self, task: Task) -> None:
         # All jobs of the process live on this thread: a mistake in the handling of one of them
-        # must not end the others.
+        # must not end the others, nor may a SystemExit of somebody's transport.
         try:
             task()
-        except Exception:
+        except BaseException:
             logger.exception("a task on the background loop failed")
 
     def _stop(self, wake: socket.socket) -> bool:
