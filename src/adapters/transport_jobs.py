@@ -68,10 +68,11 @@ class TransportJobs:
         Raises:
             UsageError: if the transport gave no id.
         """
-        if not isinstance(job_id, str):
+        if not isinstance(job_id, str) or not job_id:
+            kind = "empty text" if job_id == "" else type(job_id).__name__
             raise UsageError(
-                f"{type(self.transport).__name__}.submit gave one {type(job_id).__name__}, "
-                "expected the id of the job, a str."
+                f"{type(self.transport).__name__}.submit gave one {kind}, expected the id of the "
+                "job, a str."
             )
         return attrs.evolve(
             self.known(job_id, submission.program_id),

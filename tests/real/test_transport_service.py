@@ -103,10 +103,11 @@ def test_nothing_is_submitted_of_which_nobody_would_learn_the_id() -> None:
     assert transport.given == []
 
 
-def test_an_id_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize(("given", "kind"), [(None, "NoneType"), ("", "empty text")])
+def test_an_id_that_is_none_is_refused(given: object, kind: str) -> None:
     transport = Submitting("DONE")
-    transport.id = None
-    with pytest.raises(UsageError, match=r"Submitting\.submit gave one NoneType"):
+    transport.id = given
+    with pytest.raises(UsageError, match=rf"Submitting\.submit gave one {kind}, expected the id"):
         TransportService(transport).run("p")
 
 
