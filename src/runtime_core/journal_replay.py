@@ -86,7 +86,7 @@ class ReplayedStep:
     """Whose it is."""
     step: Step
     """What came in, and what the machine did now; its time is in seconds since the first step."""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[Difference, ...]
     """What it did otherwise when it was recorded."""
 
 
