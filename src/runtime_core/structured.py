@@ -10,8 +10,8 @@ more than this version expects. The types of its fields:
     set[T], frozenset[T]                       a set, which is tagged in JSON
     dict[K, V], Mapping[K, V]                  a dict
     A | B, Optional[A]                         the first that fits; an int is an int before a
-                                               float, and of several attrs classes the one with
-                                               most of the value's keys comes first
+                                               float, and an attrs class comes the earlier, the
+                                               more of the value's keys it has
     Literal, Enum                              one of the values, of the same type
     numpy.ndarray, NDArray[...]                an array, of whatever dtype
     an attrs class                             a dict, as above

@@ -47,7 +47,6 @@ class MisfitError(Exception):
     """The value does not fit the type. Each problem is a path below the value, and a text."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
-        super().__init__(problems)
         self.problems = problems[:MOST_PROBLEMS]
 
     def below(self, key: object) -> list[tuple[str, str]]:
@@ -71,7 +70,7 @@ def type_name(cls: Any) -> str:
     """Write a type as its annotation reads."""
     if get_origin(cls) in (Union, types.UnionType):
         return " | ".join(map(type_name, get_args(cls)))
-    return cls.__name__ if isinstance(cls, type) and not get_args(cls) else str(cls)
+    return cls.__name__ if isinstance(cls, type) else str(cls)
 
 
 def _hook_for(cls: Any, made: cattrs.Converter) -> Hook:
@@ -95,7 +94,7 @@ def _hook_for(cls: Any, made: cattrs.Converter) -> Hook:
         return lambda value, _: _choice(value, origin)
     if isinstance(origin, type) and attrs.has(origin):
         return functools.partial(_class, _build(cls, made))
-    if (getattr(origin, "__module__", ""), getattr(origin, "__name__", "")) == ("numpy", "ndarray"):
+    if isinstance(origin, type) and (origin.__module__, origin.__name__) == ("numpy", "ndarray"):
         return lambda value, _: value if isinstance(value, origin) else _refuse(cls, value)
     return _wrapped(cls, made)
 
@@ -247,4 +246,4 @@ def _told(error: Exception) -> str:
     """Tell what a class said against its own values; a validator's text may hold a whole value."""
     if isinstance(error, UsageError):
         raise error from None
-    return f"{type(error).__name__}: {error.args[0] if error.args else ''}"[:200]
+    return ": ".join([type(error).__name__, *map(str, error.args[:1])])[:200]

@@ -94,6 +94,71 @@ def test_a_long_text_takes_no_more_than_its_bound(start: str, end: str, around: 
     assert peak <= rough_memory(text, 3)
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("[]", 121 + 32),  # which might be a number
+        ("[1.5]", 121 + 32),
+        ("[1234]", 121 + 32),
+        ("[12345]", 121 + 32 + 1),
+        (f"[{'1' * 20}]", 121 + 32 + 16),
+        (f"[{'1' * 22}]", 121 + 32 + 16 + 1),
+        (f"[{'1' * 22}.5]", 121 + 32 + 2),
+        (f"[{'1' * 22},{'1' * 22}]", 121 + 9 + 2 * (32 + 16 + 1)),
+        ("[1,2,3]", 121 + 2 * 9 + 3 * 32),
+        ("[[],[]]", 3 * 121 + 9 + 2 * 32),
+        ("{}", 64 + 32),
+        ("[{},{}]", 121 + 9 + 2 * (64 + 32)),
+        ('{"a":1}', 64 + 128 + 88 + 64 + 1 + 32),
+        ('{"a":1,"a":2}', 64 + 128 + 88 + 64 + 1 + 9 + 2 * 32),
+        ('{"a": {"bc":{}}}', 3 * 64 + 2 * (128 + 88 + 64) + 1 + 2 + 32),
+        ("{" + ",".join(f'"{i}":1' for i in range(5)) + "}", 64 + 128 + 5 * (153 + 32) + 4 * 9),
+        ("{" + ",".join(f'"{i}":1' for i in range(6)) + "}", 64 + 128 + 6 * 185 + 5 * (9 + 44)),
+        ('[{"a":"a"},{"a":"b"}]', 121 + 9 + 2 * (64 + 128) + 153 + 2 * 65),
+        ('["a","bc"]', 121 + 9 + 2 * 64 + 1 + 2),
+        ('["a",1]', 121 + 9 + 64 + 1 + 32),
+        (r'["\\\\\\"]', 121 + 64 + 3),
+        (r'["\"\\"]', 121 + 64 + 2),
+        (r'["\n"]', 121 + 64 + 2),
+        ('["\u00e9x"]', 121 + 96 + 2),
+        (r'["\u00e9"]', 121 + 96 + 2 * 6),
+        (r'["\ud83d"]', 121 + 96 + 4 * 6),
+        ('["\u03c8x"]', 121 + 96 + 2 * 2),
+        ('["\U0001f600x"]', 121 + 96 + 4 * 2),
+        ('["\U0001f600\\u00e9"]', 121 + 96 + 4 * 7),
+        ('["\u00e9\\u00e9"]', 121 + 96 + 2 * 7),
+        ('["\u03c8\\ud83d"]', 121 + 96 + 4 * 7),
+        ('{"\u00e9":1}', 64 + 128 + 88 + 96 + 1 + 32),
+    ],
+)
+def test_a_bound_is_what_the_table_of_the_module_says(text: str, size: int) -> None:
+    assert bound(text) == 4096 + size
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 1 << 20])
+def test_where_a_text_is_cut_costs_nothing_outside_of_strings(
+    piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_limits, "_PIECE", piece)
+    assert bound("[12345,[[]],1.5]") == 4096 + 3 * 121 + 2 * 9 + 3 * 32
+    assert bound('"' + "x" * 100 + '"') == 4096 + 32 + 102  # of one string, with its quotes
+
+
+def test_a_string_that_is_cut_costs_what_it_takes_while_it_grows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_limits, "_PIECE", 10)
+    around = 121 + 240  # of a list, and of a string that may be anything
+    for text, size in [
+        ('["' + "x" * 100 + '"]', 100),
+        (r'["\n' + "x" * 98 + '"]', 100 + 25),
+        ('["' + "x" * 7 + r"\n" + "x" * 91 + '"]', 100 + 25),
+        (r'["\u00e9' + "x" * 94 + '"]', 200 + 175),
+        ('["' + "\u03c8" * 100 + '"]', 200),
+    ]:
+        assert bound(text) == 4096 + around + size
+
+
 def test_an_escape_may_be_cut_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     text = '["' + "x" * 50 + '\\ud83d\\ude00","\\\\\\"",{"a\\"\\\\":1}]'
     peak = taken(lambda: json.loads(text))
@@ -138,10 +203,28 @@ def test_the_limit_is_on_what_was_bounded() -> None:
 
 @pytest.mark.parametrize("end", ["", "\\n", "\\ud83d\\ude00"])
 @pytest.mark.parametrize("around", ['["{}"]', '"{}"'])
-def test_the_check_makes_the_same_bound(around: str, end: str) -> None:
+def test_the_check_makes_the_same_bound(
+    around: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_limits, "_PIECE", 100)
     text = around.format("x" * 1000 + end)
     needs = bound(text)
     assert json_limits._check_structure(text, DecodeLimits(max_memory_bytes=needs)) == needs
+
+
+def test_what_is_much_less_than_is_allowed_is_bounded_roughly() -> None:
+    text = "[1,2.5,[3]]"
+    rough = rough_memory(text, 4)
+    limits = DecodeLimits(max_memory_bytes=4 * rough)
+    assert json_limits._check_structure(text, limits) == rough
+    limits = DecodeLimits(max_memory_bytes=4 * rough - 1)
+    assert json_limits._check_structure(text, limits) == bound(text) < rough
+
+
+@pytest.mark.parametrize("text", ['"[[["', '["[[["]'])
+def test_marks_in_a_string_do_not_change_a_rough_bound(text: str) -> None:
+    for limits in (DecodeLimits(max_depth=1), DecodeLimits(max_nodes=2)):
+        assert json_limits._check_structure(text, limits) == rough_memory(text, text.count("["))
 
 
 def test_a_single_text_has_a_bound_too() -> None:

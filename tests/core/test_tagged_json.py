@@ -613,7 +613,7 @@ def test_a_limit_is_a_positive_int(name: str, wrong: Any) -> None:
             "The values of the text may take more than 1 bytes of memory",
         ),
         (
-            encode_tagged(np.zeros(1024)),
+            array_tag(npy(header("<f8", (1024,)), bytes(8192))),
             {"max_inflated_bytes": 1000},
             "The compressed values of the text decompress to more than 1,000 bytes",
         ),
@@ -724,6 +724,10 @@ def test_depth_is_exact_however_the_text_is_cut(
 def test_plain_text_has_no_nodes(text: str) -> None:
     assert "is not JSON" in refusal(text, DecodeLimits(max_nodes=5, max_depth=2)).message
     assert decode_tagged('",,,,,,,,,,,,,,,[[["', DecodeLimits(max_nodes=1, max_depth=1))
+
+
+def test_half_a_character_outside_of_strings_is_not_json() -> None:
+    assert "is not JSON" in refusal('[\ud800, "[[["]', DecodeLimits(max_depth=1)).message
 
 
 @pytest.mark.usefixtures("pieces")

@@ -146,6 +146,11 @@ def test_settings_that_would_come_back_otherwise_are_refused(
     assert error.path == path
 
 
+def test_integers_as_keys_are_marked() -> None:
+    text = encode_tagged(Settings("m", "C", {"a": {1: 2, "b": 3}}))
+    assert json.loads(text)["__value__"] == {"a": {"__int_keys__": True, "1": 2, "b": 3}}
+
+
 @pytest.mark.parametrize("tag", ["set", "settings"])
 def test_items_that_were_chosen_to_be_slow_are_refused(tag: str) -> None:
     """A million integers of one hash take hours to be put into a table."""
@@ -303,6 +308,14 @@ def test_an_added_tag_goes_both_ways(tag: Tag) -> None:
     assert decode_tagged(text, tags=[tag]) == value
     # Without it, it stays what was sent, and is sent again as it is.
     assert encode_tagged(decode_tagged(text)) == text
+
+
+@pytest.mark.parametrize("value", [Model({1: 2}), [Model({1: 2})], Circuit(())])
+def test_inside_of_a_tag_no_integers_are_keys(value: object) -> None:
+    """Also in settings: who reads the tag knows nothing of the mark."""
+    keyed = attrs.evolve(PLAIN, write=lambda _: {1: 2})
+    error = unwritable(Settings("m", "C", {"a": value}), keyed)
+    assert error.message == "The dict key 1 is of type int: keys must be str"
 
 
 def test_a_decoder_has_its_own_tags() -> None:

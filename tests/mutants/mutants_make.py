@@ -27,9 +27,12 @@ NEVER_CALLS = {"len", "isinstance", "assert_never", "TypeVar", "cast"}
 """Calls whose arguments are left alone. Of the first two a mutant raises at once, as in mutmut;
 the others are there for type checkers."""
 DESCRIBED = {
-    f"{region}{kind}"
-    for region in ("Cancel", "Connection", "Result", "Subscription", "Watch")
-    for kind in ("State", "Signal")
+    "_Inside",
+    *(
+        f"{region}{kind}"
+        for region in ("Cancel", "Connection", "Result", "Subscription", "Watch")
+        for kind in ("State", "Signal")
+    ),
 }
 """Enums inside of the core, whose values are descriptions that only people read."""
 TYPES_ONLY = {"TypeAlias", "ClassVar", "TypeGuard"}

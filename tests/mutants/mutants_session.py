@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -84,6 +85,8 @@ class Session:
         sys.setprofile(None)
         self._config = session.config
         self._items = {item.nodeid: item for item in session.items}
+        for path in SOURCES.glob("*.py"):  # also those that are imported at first use only
+            importlib.import_module(f"runtime_core.{path.stem}")
         self._functions = self._find_functions()
         gc.collect()
         gc.freeze()
