@@ -235,7 +235,7 @@ def _problems(group: ClassValidationError) -> list[tuple[str, str]]:
     for error, note in of_fields:
         if isinstance(error, MisfitError):
             problems += error.below(note.name)
-        elif isinstance(error, KeyError) and error.args == (note.name,):
+        elif isinstance(error, KeyError):  # what our hooks raise is a MisfitError
             problems.append((step(note.name), f"missing, expected {type_name(note.type)}"))
         else:
             problems.append((step(note.name), _told(error)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runtime_core import DecodeError, json_limits
 from runtime_core.json_limits import Allowance, DecodeLimits, parse_json
-from runtime_core.json_memory import MemoryTally, rough_memory
+from runtime_core.json_memory import MemoryTally, most_memory, rough_memory
 from runtime_core.tagged_json import decode_tagged
 
 UNITS = 10_000
@@ -140,7 +140,8 @@ def test_where_a_text_is_cut_costs_nothing_outside_of_strings(
     piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_limits, "_PIECE", piece)
-    assert bound("[12345,[[]],1.5]") == 4096 + 3 * 121 + 2 * 9 + 3 * 32
+    assert bound("[12345,[[]],{},{},1.5]") == 4096 + 3 * 121 + 2 * 64 + 4 * 9 + 5 * 32
+    assert bound("[" + "1" * 30 + ",1.5]") == 4096 + 121 + 9 + 2 * 32 + 16
     assert bound('"' + "x" * 100 + '"') == 4096 + 32 + 102  # of one string, with its quotes
 
 
@@ -210,6 +211,18 @@ def test_the_check_makes_the_same_bound(
     text = around.format("x" * 1000 + end)
     needs = bound(text)
     assert json_limits._check_structure(text, DecodeLimits(max_memory_bytes=needs)) == needs
+
+
+@pytest.mark.parametrize(
+    ("text", "of_a_character"), [('["abc"]', 1), ('["ab\u00e9"]', 8), ('["ab\\n"]', 8)]
+)
+def test_a_rough_bound(text: str, of_a_character: int) -> None:
+    assert rough_memory(text, 2) == 4096 + 2 * 180 + len(text) * of_a_character
+
+
+@pytest.mark.parametrize("size", [1, 10, 4096])
+def test_most_of_all_takes_a_text_whose_every_character_begins_a_value(size: int) -> None:
+    assert most_memory(size) == rough_memory("[" * (size - 1) + "\u00e9", size + 1)
 
 
 def test_what_is_much_less_than_is_allowed_is_bounded_roughly() -> None:

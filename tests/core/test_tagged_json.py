@@ -397,6 +397,16 @@ def test_a_large_array_has_the_size_that_its_header_says(more: int, words: str) 
     assert f"wants 1000000 bytes of data, and {words}" in refusal(text).message
 
 
+def test_an_array_that_is_followed_by_more_in_its_first_piece() -> None:
+    head = npy(header("|u1", (10,)))
+    text = array_tag(head + bytes(65_536 - len(head)))
+    assert f"wants 10 bytes of data, and {65_536 - len(head)} follow" in refusal(text).message
+
+
+def test_an_array_keeps_the_bytes_of_its_file_and_no_more() -> None:
+    assert len(decode_tagged(array_tag(GOOD)).base) == len(GOOD)
+
+
 def test_base64_ends_once() -> None:
     """Also where a piece of it ends that is decoded in one go."""
     whole = base64.b64encode(b"x" * (65_536 // 3 * 3 - 1)).decode()
