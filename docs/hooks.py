@@ -5,7 +5,7 @@ diagram, `<!-- meanings: watch.WatchSignal -->` what the members of an enum mean
 `<!-- reference: MODULES -->` becomes the entries of the public names that come from these modules,
 `<!-- reference: the rest of runtime_core -->` those that no other page has, so that none is
 missing, and `<!-- reference: all of runtime_core.testing -->` all names of a package. `<!-- rules:
-CLASS -->` becomes what a class of tests holds to.
+CLASS -->` becomes what a class of tests holds to, and `<!-- file: PATH -->` a Python file, folded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from draw_regions import REGIONS, as_svg, as_table, meanings
 
 ROOT = Path(__file__).parent.parent
-MARKER = re.compile(r"<!-- (table|diagram|meanings|rules|reference): ([^>]+?) -->")
+MARKER = re.compile(r"<!-- (table|diagram|meanings|rules|reference|file): ([^>]+?) -->")
 SHOWN = {"InterimResults": ("__next__", "close"), "AsyncInterimResults": ("__anext__", "close")}
 """The methods for users, of classes that have others for the driver too."""
 
@@ -87,6 +88,13 @@ def rules(what: str) -> str:
     return "\n".join(["| Rule | |", "|---|---|", *rows])
 
 
+def shown_file(path: str) -> str:
+    """A Python file of the repository as a block that unfolds."""
+    text = (ROOT / path).read_text(encoding="utf-8").rstrip()
+    block = f'```python title="{path}"\n{text}\n```'
+    return f'??? example "{path}"\n\n{indent(block, "    ")}'
+
+
 def entry(package: str, name: str) -> str:
     """The entry of one public name."""
     shown = SHOWN.get(name)
@@ -109,6 +117,8 @@ def filled_in(markdown: str) -> str:
                 return meanings(getattr(importlib.import_module(f"runtime_core.{module}"), name))
             case "rules":
                 return rules(what)
+            case "file":
+                return shown_file(what)
             case _:
                 return reference(what)
 

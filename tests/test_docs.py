@@ -287,6 +287,16 @@ def test_the_rules_of_the_kit_are_on_the_page_of_transports(hooks: ModuleType) -
     }
 
 
+def test_a_file_that_a_page_shows_is_there_whole(hooks: ModuleType) -> None:
+    for name, path in (
+        ("embed.md", "examples/embed_core_httpx.py"),
+        ("dialect.md", "examples/embed_sdk/sdk.py"),
+    ):
+        page = hooks.filled_in((DOCS / name).read_text(encoding="utf-8"))
+        shown = {block.title: block.text for block in blocks(page)}
+        assert shown[path] == (ROOT / path).read_text(encoding="utf-8")
+
+
 def test_what_is_to_be_done_is_said_for_every_error() -> None:
     page = (DOCS / "errors.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|$", page, re.MULTILINE)
