@@ -90,7 +90,7 @@ def _matrix(arrays: dict[str, NDArray[Any]]) -> Any:
 
     shape = tuple(int(length) for length in _integers(arrays["shape"]))
     kind, data = str(arrays["format"].astype("U3")), arrays["data"]
-    if min(shape, default=0) < 0 or kind not in _PARTS or data.dtype.kind not in "biufc":
+    if any(length < 0 for length in shape) or kind not in _PARTS or data.dtype.kind not in "biufc":
         raise ValueError(f"format {kind!r} of shape {shape} and {data.dtype}")
     suffix = "array" if "_is_array" in arrays and arrays["_is_array"].all() else "matrix"
     make = getattr(scipy.sparse, f"{kind}_{suffix}")  # one of ten names

@@ -79,8 +79,7 @@ class StructuredDecoder(Generic[T]):
     @property
     def name(self) -> str:
         """What it is called in a `JobHandle`: ``StructuredDecoder[Energies]``."""
-        origin = get_origin(self.cls) or self.cls
-        return f"StructuredDecoder[{origin.__name__}]"
+        return f"StructuredDecoder[{self.cls.__name__}]"
 
     def decode(self, data: str) -> T:
         """Decode one text of tagged JSON into the class.

@@ -115,6 +115,7 @@ def test_a_long_text_takes_no_more_than_its_bound(start: str, end: str, around: 
         ("{" + ",".join(f'"{i}":1' for i in range(5)) + "}", 64 + 128 + 5 * (153 + 32) + 4 * 9),
         ("{" + ",".join(f'"{i}":1' for i in range(6)) + "}", 64 + 128 + 6 * 185 + 5 * (9 + 44)),
         ('[{"a":"a"},{"a":"b"}]', 121 + 9 + 2 * (64 + 128) + 153 + 2 * 65),
+        ('{"a" :1}', 64 + 128 + 88 + 64 + 1 + 32),
         ('["a","bc"]', 121 + 9 + 2 * 64 + 1 + 2),
         ('["a",1]', 121 + 9 + 64 + 1 + 32),
         (r'["\\\\\\"]', 121 + 64 + 3),
@@ -158,6 +159,17 @@ def test_a_string_that_is_cut_costs_what_it_takes_while_it_grows(
         ('["' + "\u03c8" * 100 + '"]', 200),
     ]:
         assert bound(text) == 4096 + around + size
+
+
+def test_dicts_in_several_pieces_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_limits, "_PIECE", 9)  # ends after the first dict
+    assert bound('[{"a":1},{"b":1}]') == 4096 + 121 + 9 + 2 * (64 + 128 + 153 + 32)
+
+
+def test_strings_that_are_cut_are_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_limits, "_PIECE", 10)
+    long = '"' + "x" * 100 + '"'
+    assert bound(f"[{long},{long},1]") == 4096 + 121 + 2 * 9 + 2 * (100 + 240) + 32
 
 
 def test_an_escape_may_be_cut_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,6 +321,8 @@ def test_a_tags_value_takes_no_more_than_what_was_counted(
         ("set", ",".join(map(str, range(100))), 400 * 100),
         ("dict", ",".join(f'["{i}",1]' for i in range(100)), 100 * 100),
         ("set", '{"__type__":"set","__value__":[1,2,3]}', 400 + 400 * 3),
+        ("ndarray", "1,2,3", 8 * 3),
+        ("ndarray", "[1,2],[3,4],[5,6]", 9 * 3 * 2 + 8 * 6),
     ],
 )
 def test_every_item_of_a_tag_is_counted(tag: str, inner: str, size: int) -> None:

@@ -119,6 +119,9 @@ def test_a_matrix_of_objects_cannot_be_written(scipy_sparse: Any) -> None:
     value.data = value.data.astype(object)
     with pytest.raises(EncodeError, match="holds Python objects"):
         encode_tagged(value)
+    value.data = np.zeros(65_537, "V0")
+    with pytest.raises(EncodeError, match="its items have no size"):
+        encode_tagged(value)
 
 
 @pytest.mark.usefixtures("scipy_sparse")

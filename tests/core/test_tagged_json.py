@@ -140,7 +140,8 @@ def test_arrays_of_objects_round_trip(values: list[object]) -> None:
         np.array(["2024-05-01"], dtype="datetime64[ns]"),
         np.zeros((0, 3)),
         np.zeros(1, [("\u0429", "i4")]),
-        np.zeros(3, "V0"),
+        np.zeros(65_536, "V0"),
+        np.zeros(1, [("\u00e9", "i4")]),
         np.zeros(3, np.dtype([("a", "i4"), ("b", "f8")], align=True)),
         np.zeros(3, [("a", "i4", (2, 3)), ("b", [("c", ">c16"), ("d", "S3")])]),
     ],
@@ -353,7 +354,10 @@ def test_all_versions_of_npy_are_read(version: tuple[int, int]) -> None:
             "malformed: there is more after the end of the zlib data, in ",
         ),
         (array_tag(b""), r"its \.npy header does not read"),
-        (array_tag(b"PK\3\4" + b"\0" * 200), "header does not read"),
+        (
+            array_tag(b"PK\3\4" + b"\0" * 200),
+            r"read: b'PK\\x03\\x04(\\x00){4}' does not begin a \.npy file that is known here, in ",
+        ),
         (array_tag(npy("print('x')")), "header does not read"),
         (array_tag(npy("(" * 5000)), "header does not read"),
         (array_tag(npy(header("<i4", (2,)) + " " * 20_000)), "header does not read"),
@@ -395,6 +399,18 @@ def test_a_malformed_value_under_a_known_tag_is_an_error(text: str, words: str) 
 def test_a_large_array_has_the_size_that_its_header_says(more: int, words: str) -> None:
     text = array_tag(npy(header("|u1", (1_000_000,)), b"\1" * (1_000_000 + more)))
     assert f"wants 1000000 bytes of data, and {words}" in refusal(text).message
+
+
+def test_arrays_are_written_as_the_first_version() -> None:
+    """Which everything reads that reads `.npy` files."""
+    text = json.loads(encode_tagged(np.zeros(3)))["__value__"]
+    assert zlib.decompress(base64.b64decode(text))[:8] == b"\x93NUMPY\1\0"
+
+
+def test_a_header_has_at_most_10_000_characters() -> None:
+    long = header("<i4", (2,)).ljust(9_999)  # and a line end
+    assert decode_tagged(array_tag(npy(long, bytes(8)))).tolist() == [0, 0]
+    assert "read: it has 10001 characters" in refusal(array_tag(npy(long + " ", bytes(8)))).message
 
 
 def test_an_array_that_is_followed_by_more_in_its_first_piece() -> None:
@@ -527,7 +543,7 @@ class FrozenDict(dict[str, int]):
         (np.bytes_(b"a"), r"numpy\.bytes_"),
         (np.void(b"a"), r"numpy\.void"),
         (Masked.value, r"MaskedArray would lose .* pass numpy\.asarray"),
-        (np.zeros(70_000, "V0"), "ndarray cannot be written: its items have no size"),
+        (np.zeros(65_537, "V0"), "ndarray cannot be written: its items have no size"),
         (np.zeros(1, [("a", "O")]), "ndarray cannot be written: its dtype .* Python objects"),
         (np.array(["a"], np.dtypes.StringDType()), "ndarray cannot be written: its dtype"),
         (np.zeros(1, [(f"{i:09}", "i4") for i in range(500)]), "header does not read: it has"),
