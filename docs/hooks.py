@@ -91,7 +91,7 @@ def rules(what: str) -> str:
 def shown_file(path: str) -> str:
     """A Python file of the repository as a block that unfolds."""
     text = (ROOT / path).read_text(encoding="utf-8").rstrip()
-    block = f'```python title="{path}"\n{text}\n```'
+    block = f"```python\n{text}\n```"
     return f'??? example "{path}"\n\n{indent(block, "    ")}'
 
 

@@ -293,8 +293,8 @@ def test_a_file_that_a_page_shows_is_there_whole(hooks: ModuleType) -> None:
         ("dialect.md", "examples/embed_sdk/sdk.py"),
     ):
         page = hooks.filled_in((DOCS / name).read_text(encoding="utf-8"))
-        shown = {block.title: block.text for block in blocks(page)}
-        assert shown[path] == (ROOT / path).read_text(encoding="utf-8")
+        shown = [block.text for block in blocks(page)]
+        assert (ROOT / path).read_text(encoding="utf-8") in shown
 
 
 def test_what_is_to_be_done_is_said_for_every_error() -> None:

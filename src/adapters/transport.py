@@ -38,14 +38,24 @@ class Transport(Protocol):
     that says which rule it was, and is not tried again; a stream has failed, and is opened again.
 
     **Forks.** In the child of a fork jobs begin afresh: requests that were under way have failed,
-    streams have ended. What the transport itself holds open, it has to open anew there.
+    streams have ended. What the transport itself holds open, a pool of connections say, it has to
+    open anew there; a lock that it has may have been held at the fork.
 
     **Closing.** A job closes no transport; `TransportService` calls `close()`, if there is one.
 
     **What else a job tells**, its inputs, logs and so on, comes from these methods, where the
-    transport has them: `job_get` (with an attribute `dialect`, if it is not the legacy one's
-    document), `job_params`, `job_logs`, `job_logs_part`, `job_metrics`, `job_tag`. They may block,
-    and raise `TransportError`s. Without them a job tells what it was given, or None.
+    transport has them. They may block, and raise `TransportError`s. Without them a job tells what
+    it was given, or None, or says in a `UsageError` what is missing.
+
+    | method | gives |
+    |---|---|
+    | `job_params(job_id)` | the inputs, as a dict |
+    | `job_logs(job_id)` | the whole log, as a text |
+    | `job_logs_part(job_id, start)` | a `LogPart`: the log from that byte on |
+    | `job_metrics(job_id)` | what was measured, as a dict |
+    | `job_get(job_id)` | a description, read by `read_document` of the attribute `dialect`; \
+    without that attribute, by `read_job` |
+    | `job_tag(job_id, tags)` | nothing; gives the job these tags. Needs `job_get`, too |
     """
 
     @property
@@ -70,8 +80,9 @@ class Transport(Protocol):
         Failures of the network and of the service are returned as `RequestFailed`, not raised; its
         `retryable` says whether the same request may succeed a little later, and then it is made
         again by the machine (a cancel is not): never in here. One that is not retryable ends every
-        wait with its error. A `TransportError` that is raised all the same counts as the reply that
-        it should have been; any other exception as a failure that is not retryable.
+        wait with its error. What is raised all the same is no reply of a good transport, but harms
+        no job: a `TransportError` counts as the `RequestFailed` that it describes, any other
+        exception as one that is not retryable.
 
         A request is given up after 90 seconds, the one for a result after 15 minutes; its thread
         is not waited for any more. So timeouts of your own should be shorter.
@@ -82,7 +93,7 @@ class Transport(Protocol):
         """Say where the stream of a job is and how it is read; does no I/O, returns at once.
 
         Called for every connection anew, and only one of a job is open at a time. Never called
-        where the `traits` say that the service does not push.
+        where the `traits` say that the service does not push; it has to be there all the same.
 
         Whichever kind of `Stream` it is, these are the rules of its events: each carries
         ``command.connection``; the first is `StreamOpened`, or one of the last; messages come as
@@ -91,8 +102,9 @@ class Transport(Protocol):
         ``Resume.OFFSET`` the first ``command.after`` messages of the job are left out; with
         ``REPLAY`` the stream starts at the first message each time; with ``LIVE`` at now.
 
-        A stream that has told nothing of the kind within 30 seconds is given up. One that fails is
-        opened again, after longer and longer delays.
+        A stream that has told nothing of the kind within 30 seconds is given up: so a long poll
+        asks the first time without a wait. A stream that fails is opened again, after longer and
+        longer delays; when the job has ended, only if its error is retryable.
 
         Raises:
             ServiceError: if the service has no streams; like all that is raised it counts as a

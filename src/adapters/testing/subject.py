@@ -62,7 +62,8 @@ class Subject:
     """
 
     patience: float = 20.0
-    """How many seconds the service may take for anything, at most."""
+    """How many seconds the service may take for anything, at most. A job of a hook has to end by
+    itself within them, unless it is one that hangs."""
     pause: float = 0.02
     """The seconds between two questions for the state of a job."""
     unknown_job: str = "no-such-job"
@@ -75,7 +76,11 @@ class Subject:
         raise NotImplementedError("make_transport: return the transport under test")
 
     def job_that_succeeds(self) -> tuple[str, str]:
-        """Start a job that ends well; give its id, and the text of its result."""
+        """Start a job that ends well; give its id, and the text of its result.
+
+        Blanks where nobody writes them, as in ``{"a":  1}``, find a transport that parses the text
+        and writes it anew.
+        """
         raise NotImplementedError("job_that_succeeds: return a job's id and its result's text")
 
     def job_that_fails(self) -> tuple[str, str]:
