@@ -9,6 +9,7 @@ blocks, `python`, `pytest` and `runtime-core replay` are run, other commands of 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import os
@@ -31,7 +32,7 @@ import adapters
 import runtime_core
 from adapters.cli.arguments import parse
 from adapters.testing import TransportConformance
-from runtime_core import errors
+from runtime_core import OpenStream, StreamOpened, errors
 from runtime_core.errors import RuntimeCoreError
 
 ROOT = Path(__file__).parent.parent
@@ -145,6 +146,21 @@ def run_python(block: Block, page: Path, space: dict[str, Any]) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(code, space)
     return out.getvalue()
+
+
+def test_a_stream_of_the_page_that_is_closed_between_two_events_leaves_nothing(
+    workplace: Path,
+) -> None:
+    for block in blocks((DOCS / "transport.md").read_text(encoding="utf-8")):
+        if block.title.startswith("kiln"):
+            (workplace / block.title).write_text(block.text, encoding="utf-8")
+    kiln = importlib.import_module("kiln").Kiln()
+    transport = importlib.import_module("kiln_transport").KilnTransport(kiln.url)
+    stream = transport.stream(kiln.fire(hold=True), OpenStream(1, 0))
+    assert next(stream) == StreamOpened(1)
+    stream.close()
+    assert stream._socket.fileno() == -1
+    kiln.close()
 
 
 def matches(expected: str, printed: str) -> bool:
