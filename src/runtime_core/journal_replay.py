@@ -67,7 +67,7 @@ class ReplayedJob:
     """The job."""
     machine: JobMachine
     """The machine that received the events, as it is after the last of them."""
-    about: dict[str, str] = attrs.Factory(dict)
+    about: dict[str, str]
     """What is said of who wrote its journal: a file may hold several, see `replay`."""
 
     @property

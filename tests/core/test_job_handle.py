@@ -213,7 +213,7 @@ def test_a_handle_is_checked_when_it_is_made() -> None:
         ("//me:secret@h.example/v1?token=secret", "//h.example/v1"),
         ("me:secret@queue:5672", "queue:5672"),
         ("me:sec?ret@queue:5672", "queue:5672"),
-        ("h.example/v1?token=secret", "h.example/v1"),
+        ("h.example/v1?token=\nsecret", "h.example/v1"),
         ("local:/home/me@work/data", "local:/home/me@work/data"),
         ("the cluster", "the cluster"),
         ("", ""),

@@ -28,6 +28,7 @@ from runtime_core.events import (
     StreamFailed,
     StreamOpened,
     SubscriptionRequested,
+    WaitEnded,
     WaitStarted,
 )
 from runtime_core.journal_lines import RecordedError, RecordedTransportError, read_event
@@ -134,7 +135,7 @@ def test_what_is_there_to_be_read() -> None:
 
 
 def test_what_a_journal_does_not_tell_is_empty() -> None:
-    found = replay([HEADER, "", *JOB_LINES])
+    found = replay([HEADER.ljust(2**22), "", *JOB_LINES])
     assert (found.about, found.has_texts) == ({}, False)
     assert (found.is_cut, found.is_full, found.broken) == (False, False, None)
     assert [each.line for each in found.steps] == [4]
@@ -426,6 +427,11 @@ def test_what_stands_for_a_text_is_short_and_says_how_long_it_was() -> None:
     messages["count"] = 2**20 + 1
     with pytest.raises(ValueError, match="InterimReceived: 1048577 messages"):
         read_event({"is": "InterimReceived", "connection": 1, "messages": messages})
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63 - 1)])
+def test_what_can_be_counted_to_is_read(number: int) -> None:
+    assert read_event({"is": "WaitEnded", "wait_id": number}) == WaitEnded(number)
 
 
 def test_a_version_that_cannot_be_read_may_follow_a_line_that_was_cut() -> None:
