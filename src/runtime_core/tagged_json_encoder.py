@@ -91,8 +91,6 @@ class _IntKeys(dict[str, Any]):
 class _Inside(Enum):
     """What the place of a value asks of it."""
 
-    __hash__ = object.__hash__
-
     ANYTHING = "anything"
     SET = "a set, where no dict can be"
     SETTINGS = "settings, where the keys of dicts may be integers"

@@ -124,6 +124,7 @@ def test_a_long_text_takes_no_more_than_its_bound(start: str, end: str, around: 
         ('["\u00e9x"]', 121 + 96 + 2),
         (r'["\u00e9"]', 121 + 96 + 2 * 6),
         (r'["\ud83d"]', 121 + 96 + 4 * 6),
+        (r'["\uD83D"]', 121 + 96 + 4 * 6),
         ('["\u03c8x"]', 121 + 96 + 2 * 2),
         ('["\U0001f600x"]', 121 + 96 + 4 * 2),
         ('["\U0001f600\\u00e9"]', 121 + 96 + 4 * 7),
@@ -164,6 +165,8 @@ def test_a_string_that_is_cut_costs_what_it_takes_while_it_grows(
 def test_dicts_in_several_pieces_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_limits, "_PIECE", 9)  # ends after the first dict
     assert bound('[{"a":1},{"b":1}]') == 4096 + 121 + 9 + 2 * (64 + 128 + 153 + 32)
+    monkeypatch.setattr(json_limits, "_PIECE", 5)  # after which the key is known to be one
+    assert bound('[{"a":1}]') == 4096 + 121 + 64 + 128 + 153 + 32
 
 
 def test_strings_that_are_cut_are_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from runtime_core import json_limits
+from runtime_core import json_limits, tagged_json_encoder
 from runtime_core.errors import DecodeError, EncodeError, UsageError
 from runtime_core.json_limits import Allowance, DecodeLimits
 from runtime_core.npy import inflate, unpacked_pieces
@@ -592,8 +592,17 @@ def test_a_value_that_contains_itself_cannot_be_written(kind: str) -> None:
     inner.append(value)
     if kind == "array":
         value[0] = value
-    with pytest.raises(EncodeError, match="contains itself"):
+    with pytest.raises(
+        EncodeError, match=r"^The (list|dict|numpy\.ndarray|.*Point) contains itself"
+    ):
         encode_tagged(value)
+
+
+def test_a_value_has_a_last_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tagged_json_encoder, "_MOST_LEVELS", 3)
+    assert encode_tagged([[[[1]]]]) == "[[[[1]]]]"  # the last of which has no level of its own
+    with pytest.raises(EncodeError, match=r"^The value nests too deeply \(at \$"):
+        encode_tagged([[[[[1]]]]])
 
 
 def test_a_value_may_contain_another_twice() -> None:

@@ -6,9 +6,11 @@ import base64
 import json
 import zlib
 from datetime import date
+from enum import Enum
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -269,6 +271,8 @@ def test_to_json_may_not_go_on_for_ever() -> None:
 def test_only_what_can_be_read_is_written_into_a_set() -> None:
     assert "is inside a set" in unwritable({Model({"a": 1})}).message
     assert "inside a set" in unwritable({Spsa(1)}).message
+    told = unwritable({Model(Settings("m", "C", {}))}).message
+    assert told == "The settings of C are a dict, and inside a set"
     assert "inside a set" in unwritable({Spsa(1)}, ZLIB, SettingsTag(Spsa)).message
 
 
@@ -315,6 +319,24 @@ def test_inside_of_a_tag_no_integers_are_keys(value: object) -> None:
     """Also in settings: who reads the tag knows nothing of the mark."""
     keyed = attrs.evolve(PLAIN, write=lambda _: {1: 2})
     error = unwritable(Settings("m", "C", {"a": value}), keyed)
+    assert error.message == "The dict key 1 is of type int: keys must be str"
+
+
+class Preset(Enum):
+    """Members are written as their values, where they stand."""
+
+    PLAIN = ({"a": 1},)
+    BELL = Circuit(("h", "cx"))
+
+
+def test_a_members_value_may_have_a_tag_and_be_refused() -> None:
+    assert decode_tagged(encode_tagged([Preset.BELL], [ZLIB]), tags=[ZLIB]) == [Preset.BELL.value]
+    assert "is inside a set" in unwritable({Preset.PLAIN}).message
+
+
+def test_an_array_in_settings_has_no_integers_as_keys() -> None:
+    array = np.array([{1: 2}, None], dtype=object)
+    error = unwritable(Settings("m", "C", {"a": array}))
     assert error.message == "The dict key 1 is of type int: keys must be str"
 
 
