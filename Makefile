@@ -35,12 +35,12 @@ demo: $(STAMP) ## Run an example program as a job on this machine
 	@$(VENV)/bin/runtime-core run $(DEMO)
 
 # A file's tests stay together: they share a service. Six processes for two cores: many tests wait.
-# The machine of live services has by far the most states: it takes as long as a third of all else.
-PYTEST := $(PY) -m pytest -n 6 --dist loadfile --ignore=tests/core/test_exploration_live.py
+# The machine of services with streams has nearly all of the states: `make explore` goes through them.
+PYTEST := $(PY) -m pytest -n 6 --dist loadfile --ignore=tests/core/test_exploration_streams.py
 
 # pytest stands in the recipe, not among the prerequisites: its summary is the last line, with -j too.
 test: $(STAMP) ## All that CI demands; the tests' summary is the last line
-	@$(MAKE) -j2 lint types imports core-cover
+	@$(MAKE) -j2 lint types imports
 	@echo "pytest: all tests"
 	@$(PYTEST)
 
@@ -65,7 +65,7 @@ imports: $(STAMP) ## Check who may import what (import-linter)
 # The core is pure, so its own tests can reach all of it, and must. The exhaustive walks and the bugs
 # that are sown are left to the run of all tests: measuring makes them several times slower, and they
 # reach nothing more. So are the hostile texts, which take hundreds of MiB.
-core-cover: $(STAMP)
+core-cover: $(STAMP) ## Hold the core's own tests to every line and branch of it
 	@echo "core-cover: every line and branch of runtime_core, by tests/core alone"
 	@$(PY) -m coverage run -m pytest --quiet tests/core \
 		--ignore-glob='tests/core/test_exploration*.py' --ignore=tests/core/test_walks.py \
@@ -99,9 +99,9 @@ faults: $(STAMP) ## Run 2,000 schedules of faults; SEED=... SCHEDULE=... repeats
 	@echo "faults: tests/faults/faults_run.py"
 	@$(PY) tests/faults/faults_run.py
 
-explore: $(STAMP) ## Explore the machine of live services, which `make test` leaves out
-	@echo "explore: tests/core/test_exploration_live.py"
-	@$(PY) -m pytest -n 2 --quiet tests/core/test_exploration_live.py
+explore: $(STAMP) ## Explore the machine of services with streams, state by state
+	@echo "explore: tests/core/test_exploration_streams.py"
+	@$(PY) -m pytest -n 2 --quiet tests/core/test_exploration_streams.py
 
 seeded: $(STAMP) ## Sow bugs into the machine, and have the test tools find each of them
 	@echo "seeded: tests/core/seeded.py"
