@@ -85,7 +85,7 @@ class Session:
         sys.setprofile(None)
         self._config = session.config
         self._items = {item.nodeid: item for item in session.items}
-        for path in SOURCES.glob("*.py"):  # also those that are imported at first use only
+        for path in SOURCES.glob("[!_]*.py"):  # also those that are imported at first use only
             importlib.import_module(f"runtime_core.{path.stem}")
         self._functions = self._find_functions()
         gc.collect()
