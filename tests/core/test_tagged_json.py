@@ -598,6 +598,15 @@ def test_a_value_that_contains_itself_cannot_be_written(kind: str) -> None:
         encode_tagged(value)
 
 
+def test_a_stack_that_is_too_small_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr(json, "dumps", fail)
+    with pytest.raises(EncodeError, match=r"^The value nests too deeply$"):
+        encode_tagged([])
+
+
 def test_a_value_has_a_last_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tagged_json_encoder, "_MOST_LEVELS", 3)
     assert encode_tagged([[[[1]]]]) == "[[[[1]]]]"  # the last of which has no level of its own

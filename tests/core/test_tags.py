@@ -322,11 +322,8 @@ def test_inside_of_a_tag_no_integers_are_keys(value: object) -> None:
     assert error.message == "The dict key 1 is of type int: keys must be str"
 
 
-class Preset(Enum):
-    """Members are written as their values, where they stand."""
-
-    PLAIN = ({"a": 1},)
-    BELL = Circuit(("h", "cx"))
+Preset = Enum("Preset", {"PLAIN": {"a": 1}, "BELL": Circuit(("h", "cx"))})
+"""Members are written as their values, where they stand."""
 
 
 def test_a_members_value_may_have_a_tag_and_be_refused() -> None:
