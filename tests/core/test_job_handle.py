@@ -206,6 +206,7 @@ def test_a_handle_is_checked_when_it_is_made() -> None:
         ("https://a@secret@h.example", "https://h.example"),
         ("https://h.example/v1?token=secret", "https://h.example/v1"),
         ("https://h.example/v1#secret", "https://h.example/v1"),
+        ("https://h.example/v1#\nsecret", "https://h.example/v1"),
         ("https://h.example?token=secret\n", "https://h.example"),
         ("jdbc:postgresql://me:secret@h.example/jobs", "jdbc:postgresql://h.example/jobs"),
         ("my_queue://me:secret@h.example", "my_queue://h.example"),
