@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # The helpers of other tests, too, are plain modules beside those.
 sys.path[:0] = [str(Path(__file__).parent / name) for name in ("core", "adapters")]
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
+
+# How long an example takes to draw, or to try, says how busy the machine is and nothing else.
+settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared machine")
 
 # Tests speak with this machine, and with names that are nobody's: not by the developer's proxy.
 for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
