@@ -170,7 +170,7 @@ class _Finder(cst.CSTVisitor):
         while not isinstance(node, cst.BaseStatement | cst.Module | cst.ExceptHandler | cst.Else):
             node = self.get_metadata(ParentNodeProvider, node)
         where: Any = self.get_metadata(PositionProvider, node)
-        body = getattr(node, "body", None)
+        body: Any = getattr(node, "body", None)
         if not isinstance(body, cst.IndentedBlock):
             return range(where.start.line, where.end.line + 1)
         first: Any = self.get_metadata(PositionProvider, body.body[0])
