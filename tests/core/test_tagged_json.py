@@ -906,3 +906,30 @@ def test_a_path_is_found_in_order() -> None:
     assert find_path(root, lambda value: value == []) == "$.a[1].b"
     assert find_path(root, lambda value: value is root) == "$"
     assert find_path(root, lambda value: value == 9) == ""
+
+
+def test_what_is_allowed_if_nobody_says_more() -> None:
+    said = DecodeLimits()
+    assert (said.max_text_bytes, said.max_inflated_bytes) == (256 << 20, 256 << 20)
+    assert (said.max_nodes, said.max_depth) == (10_000_000, 500)
+    assert said.max_memory_bytes == 512 << 20
+
+
+def test_a_letter_outside_of_strings_is_no_bracket() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_tagged("[[],[],X]", DecodeLimits(max_depth=2))
+    assert caught.value.limit == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "pieces"),
+    [
+        (2, [('"a', 0), ("\\n", 1), ('b"', 1)]),
+        (3, [('"a', 0), ('\\nb"', 1)]),
+    ],
+)
+def test_a_text_is_not_cut_within_an_escape(
+    size: int, pieces: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_limits, "_PIECE", size)
+    assert [*json_limits._pieces('"a\\nb"', 0)] == pieces
