@@ -63,7 +63,7 @@ imports: $(STAMP) ## Check who may import what (import-linter)
 	@$(VENV)/bin/lint-imports --no-logo
 
 # The core is pure, so its own tests can reach all of it, and must. The exhaustive walks and the bugs
-# that are sown are left to the run of all tests: measuring makes them several times slower, and they
+# that are sown are left to `make test`, `explore` and `seeded`: measuring makes them much slower, and they
 # reach nothing more. So are the hostile texts, which take hundreds of MiB.
 core-cover: $(STAMP) ## Hold the core's own tests to every line and branch of it
 	@echo "core-cover: every line and branch of runtime_core, by tests/core alone"
@@ -128,7 +128,7 @@ docs: $(VENV)/.stamp-docs ## Build the documentation into build/site, strictly
 	@echo "docs: see build/site/index.html"
 
 # One process, which gives way to all others: it has some twenty minutes of work.
-mutants: $(STAMP) ## Change the core in 5,000 places, for the tests to notice; MODULES="stream watch"
+mutants: $(STAMP) ## Change the core in 6,300 places, for the tests to notice; MODULES="stream watch"
 	@$(PY) -m pip install --quiet --group mutants
 	@echo "mutants: tests/mutants/mutants_run.py"
 	@nice -n 19 $(PY) tests/mutants/mutants_run.py $(MODULES)
