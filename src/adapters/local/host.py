@@ -11,6 +11,10 @@ What it is given:
 - on stdin an order, a JSON object with ``backend``, ``params`` and ``log_level``, after its length.
   Then stdin stays open, and its end means that the service is gone.
 
+Where this project is not installed the order says two more things: ``libraries``, the folders in
+which to look for modules first, and ``unpacked``, whether the program is a folder that is unpacked
+in the working directory already.
+
 What it reports are frames: `HEADER` (a kind, a length), then that many bytes of UTF-8. Any number
 of `INTERIM`, then one `RESULT` or `FAILURE`. What the program prints goes to fds 1 and 2, which the
 service keeps as the job's logs.
@@ -51,6 +55,9 @@ RESULT = b"R"
 
 FAILURE = b"F"
 """The kind of the frame that says why there is no result."""
+
+JOB_VARIABLE = "RUNTIME_CORE_JOB"
+"""The environment variable in which a program finds the id of its job."""
 
 PROGRAM_FILE = "program.py"
 """The name in the working directory of a program that is one file."""
@@ -178,6 +185,7 @@ def main() -> None:
     os.set_inheritable(report, False)
     order = _take_order()
     _set_up_streams(order["log_level"])
+    sys.path[:0] = order.get("libraries", ())
     # After the streams are set up: its errors belong into the logs.
     _defer_package("runtime_core")
     from runtime_core.tagged_json import decode_tagged, encode_tagged
@@ -209,7 +217,9 @@ def _run(
 def _call_main(
     folder: str, order: dict[str, Any], messenger: UserMessenger, decode: Callable[[str], Any]
 ) -> Any:
-    function = _load_program(folder).__dict__.get("main")
+    unpacked = order.get("unpacked", False)
+    program = _load_folder(folder) if unpacked else _load_program(folder)
+    function = program.__dict__.get("main")
     if not callable(function):
         raise UnrunnableError(
             "The program has no function main(backend, user_messenger, **inputs)."
@@ -234,6 +244,7 @@ def _load_program(folder: str) -> types.ModuleType:
         with open(PROGRAM_FILE, "rb") as file:
             source = file.read()
     except FileNotFoundError:
+        _unpack()
         return _load_folder(folder)
     # A module that can be imported by its name: pickle and multiprocessing look functions up so.
     module = types.ModuleType("program")
@@ -247,7 +258,6 @@ def _load_program(folder: str) -> types.ModuleType:
 
 
 def _load_folder(folder: str) -> types.ModuleType:
-    _unpack()
     # While it is certain to be Python's: the folder may have modules of the same names.
     import traceback  # noqa: F401
 
@@ -270,7 +280,7 @@ def _unpack() -> None:
         with zipfile.ZipFile(ARCHIVE_FILE) as archive:
             os.unlink(ARCHIVE_FILE)  # a file of the folder may have this name
             entries = archive.infolist()
-            _check_entries(entries)
+            check_entries(entries)
             for entry in entries:
                 _unpack_entry(archive, entry)
     except UnrunnableError:
@@ -280,7 +290,12 @@ def _unpack() -> None:
         raise UnrunnableError(f"The program's archive cannot be unpacked: {why}.") from error
 
 
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+def check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    """Look at what is in an archive before anything of it is unpacked.
+
+    Raises:
+        UnrunnableError: if it is too much, or not what a packed folder has.
+    """
     if len(entries) > MAX_UNPACKED_ENTRIES:
         raise UnrunnableError(
             f"The program's archive has more than {MAX_UNPACKED_ENTRIES:,} files and folders."

@@ -17,18 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adapters.local import host
+from adapters.local.endings import GRACE, death, ran_too_long
 from adapters.local.frames import BrokenReportError, FrameReader
 from adapters.local.processes import identity_of
 from adapters.local.records import Job, JobStatus
 from adapters.local.store import Store
 from adapters.local.watchers import Watchers
-
-JOB_VARIABLE = "RUNTIME_CORE_JOB"
-"""The environment variable in which a program finds the id of its job."""
-
-GRACE = 3.0
-"""The seconds that a process group has between SIGTERM and SIGKILL, and a process to exit in after
-its main() has returned."""
 
 # More than a pipe holds (at most 1 MiB on Linux), so that one read empties it.
 _READ_SIZE = 1 << 20
@@ -110,9 +104,8 @@ class ProgramRun:
         self._loop.add_reader(self._report, self._read_report)
         self._loop.add_reader(self._output, self._read_output)
         cost = self.job.cost
-        too_long = f"The program ran longer than its {cost} s and was ended."
         self._timers.append(
-            self._loop.call_later(cost, self.stop, JobStatus.RAN_TOO_LONG, too_long)
+            self._loop.call_later(cost, self.stop, JobStatus.RAN_TOO_LONG, ran_too_long(cost))
         )
         attendant = threading.Thread(target=self._attend, args=(process, order), daemon=True)
         try:
@@ -178,7 +171,7 @@ class ProgramRun:
         return process
 
     def _environment(self) -> dict[str, str]:
-        environment = {**os.environ, JOB_VARIABLE: self.job.id}
+        environment = {**os.environ, host.JOB_VARIABLE: self.job.id}
         if self.job.python:
             environment["PYTHONPATH"] = self.job.python_path
         return environment
@@ -301,7 +294,7 @@ class ProgramRun:
         for fd in (self._report, self._output):
             os.close(fd)
         self._store_output()
-        self._end(*(self._outcome or self._stopped or (JobStatus.FAILED, _death(returncode))))
+        self._end(*(self._outcome or self._stopped or (JobStatus.FAILED, death(returncode))))
 
     def _stop_listening(self) -> None:
         for timer in self._timers:
@@ -321,17 +314,3 @@ class ProgramRun:
                 return
         self._watchers.wake(self.job.id)
         self._on_end(self)
-
-
-def _death(returncode: int) -> str:
-    if returncode >= 0:
-        return (
-            f"The program's process ended with exit code {returncode} before main() returned. "
-            "The logs of the job may say more."
-        )
-    try:
-        name = f" ({signal.Signals(-returncode).name})"
-    except ValueError:
-        name = ""
-    usual = " Running out of memory is a usual reason." if returncode == -signal.SIGKILL else ""
-    return f"The program's process was ended by signal {-returncode}{name}.{usual}"
