@@ -48,6 +48,7 @@ class HostedRun:
         self._frames = FrameReader()
         self._printed = PrintedText(nonce)
         self._published = 0
+        self._said = bytearray()
         self._has_outcome = False
         self._exit_code = 1
         self._stopped: str | None = None
@@ -179,29 +180,36 @@ class HostedRun:
             return data != b""
         # Whoever sees an interim result finds in the log what was printed before it.
         self._read_output()
-        written: list[bytes] = []
         try:
             for kind, text in self._frames.feed(data):
                 if kind == INTERIM_REPORT:
-                    written += frames(self._nonce, self._published, INTERIM, text)
+                    self._say(INTERIM, text)
                     self._published += 1
                 elif self._stopped is None:
-                    _write(b"".join(written))
-                    written.clear()
                     self._finish(RESULT if kind == RESULT_REPORT else ERROR, text)
         except BrokenReportError as error:
             self._broken = True
             self._end(str(error))
-        _write(b"".join(written))
+        self._flush()
         return True
 
     def _finish(self, kind: str, text: str) -> None:
-        for frame in frames(self._nonce, self._published, kind, text):
-            _write(frame)
+        self._say(kind, text)
+        self._flush()
         self._has_outcome = True
         self._exit_code = 0 if kind == RESULT else 1
         # What is left are exit handlers, and threads that the program forgot.
         self._kill_within(GRACE)
+
+    def _say(self, kind: str, text: str) -> None:
+        for frame in frames(self._nonce, self._published, kind, text):
+            self._said += frame
+            if len(self._said) >= _READ_SIZE:
+                self._flush()
+
+    def _flush(self) -> None:
+        _write(self._said)
+        self._said.clear()
 
     def _read_output(self) -> bool:
         data = _read(self._output)
@@ -248,7 +256,8 @@ def _read(fd: int) -> bytes | None:
         return None
 
 
-def _write(data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(1, rest) :]
+def _write(data: bytes | bytearray) -> None:
+    with memoryview(data) as whole:
+        written = 0
+        while written < len(whole):
+            written += os.write(1, whole[written:])

@@ -111,7 +111,7 @@ class FrameReader:
     @staticmethod
     def _chunk(frame: bytes, start: int) -> str:
         try:
-            text = json.loads(frame[start:-1])
+            text = json.loads(frame[start:-1].decode("ascii"))
         except ValueError as error:
             raise BrokenLogError("The job's log has a frame that cannot be read.") from error
         assert isinstance(text, str)  # it begins and ends with a quotation mark

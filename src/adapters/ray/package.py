@@ -136,11 +136,11 @@ def _order_text(order: Order) -> str:
 
 def _opened(packed: io.BytesIO) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(packed, "a")
-        host.check_entries(archive.infolist())
+        with zipfile.ZipFile(packed) as archive:
+            host.check_entries(archive.infolist())
     except (zipfile.BadZipFile, host.UnrunnableError) as error:
         raise UsageError(f"The program cannot be packed: {error}") from error
-    return archive
+    return zipfile.ZipFile(packed, "a")  # it takes what is no archive as well
 
 
 def _manifest(archive: zipfile.ZipFile) -> dict[str, object]:

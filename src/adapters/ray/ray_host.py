@@ -54,6 +54,10 @@ _MADE = "runtime-core-ray-"
 # Where Ray keeps what was said at the submission, for `ray.init()` in the program.
 _RAY_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
+# What Ray sets for the entrypoint: the program's output is read at once anyway, and what is
+# compiled is worth keeping.
+_FOR_RAYS_OWN_PYTHON = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+
 
 def main() -> int:
     """Run the program; give the exit code."""
@@ -168,20 +172,27 @@ def _copy_program(manifest: dict[str, Any], directory: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Give the program's environment: what Ray gave, without what is said to this file alone."""
+    """Give the program's environment: as it would be without Ray's entrypoint and without us."""
     ours = (NONCE_VARIABLE, ORDER_VARIABLE)
     environment = {name: value for name, value in os.environ.items() if name not in ours}
+    try:
+        config = json.loads(environment[_RAY_CONFIG])
+        asked = config["runtime_env"]["env_vars"]
+    except (KeyError, ValueError, TypeError):
+        asked = {}
+    else:
+        # What `ray.init()` finds here it gives to every worker.
+        for name in ours:
+            asked.pop(name, None)
+        environment[_RAY_CONFIG] = json.dumps(config)
+    for name in _FOR_RAYS_OWN_PYTHON:
+        if name not in asked:
+            environment.pop(name, None)
     # There Ray has the program's files. They would come before Python's own modules.
     folders = environment.pop("PYTHONPATH", "").split(os.pathsep)
     others = [folder for folder in folders if folder and not _is_rays_copy(folder)]
     if others:
         environment["PYTHONPATH"] = os.pathsep.join(others)
-    # What `ray.init()` finds here it gives to every worker.
-    with contextlib.suppress(KeyError, ValueError, AttributeError):
-        config = json.loads(environment[_RAY_CONFIG])
-        for name in ours:
-            config["runtime_env"]["env_vars"].pop(name, None)
-        environment[_RAY_CONFIG] = json.dumps(config)
     return environment
 
 
