@@ -93,19 +93,9 @@ def logs(draw: st.DrawFn) -> tuple[bytes, list[LogEvent], bytes]:
     log = draw(st.sampled_from([b"", RAYS_LINES])) + started()
     events: list[LogEvent] = []
     raw = b""
-    bits = st.sampled_from(
-        [
-            b"words",
-            b"\n",
-            b"\r",
-            b"\xff",
-            b"\xc3",
-            b"\xa9",
-            b"\x1e",
-            b"\n\x1e" + NONCE[:-1].encode(),
-        ]
-        + [started("other"), interim(0, "1", "other")]
-    )
+    plain = [b"words", b"\n", b"\r", b"\xff", b"\xc3", b"\xa9", b"\x1e"]
+    strange = [b"\n\x1e" + NONCE[:-1].encode(), started("other"), interim(0, "1", "other")]
+    bits = st.sampled_from([*plain, *strange])
     steps = st.one_of(bits, st.text(max_size=20))
     for step in draw(st.lists(steps, max_size=12)):
         if isinstance(step, bytes):
@@ -166,7 +156,7 @@ def test_a_log_that_ends_early_says_the_beginning(
     # But for a frame of which so little is there that it could be anything.
     mark = b"\n\x1e" + NONCE.encode()
     rest = next(n for n in range(len(mark) - 1, -1, -1) if shown.endswith(mark[:n]))
-    assert raw.startswith(shown) or raw.startswith(shown[: len(shown) - rest])
+    assert raw.startswith((shown, shown[: len(shown) - rest]))
 
 
 # ---- what is printed -----------------------------------------------------------------------------
@@ -259,7 +249,7 @@ def test_a_kind_from_the_future_is_passed_over() -> None:
     ids=["the first", "one between", "the last"],
 )
 def test_a_missing_interim_result_is_an_error(log: bytes) -> None:
-    with pytest.raises(BrokenLogError, match="not whole: after . interim results comes"):
+    with pytest.raises(BrokenLogError, match=r"not whole: after \d interim results comes"):
         read(started() + log)
     assert issubclass(BrokenLogError, TransportError)
 

@@ -125,7 +125,9 @@ class HostedRun:
             selector.register(self._output, selectors.EVENT_READ, self._read_output)
             selector.register(self._wakeup, selectors.EVENT_READ, self._read_signals)
             while not _has_ended(process):
-                for key, _ in selector.select(self._wait()):
+                ready = selector.select(self._wait())
+                self._read_signals()  # first: what a program says once it is stopped is no end
+                for key, _ in ready:
                     if not key.data():
                         selector.unregister(key.fd)
                 self._keep_time()
