@@ -307,6 +307,13 @@ def test_a_text_without_an_end_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPa
         )
 
 
+def test_the_limit_is_of_each_text_and_not_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_frames, "MAX_TEXT", 1 << 20)
+    texts = [str(number) * 1_000_000 for number in range(3)]
+    log = b"".join(interim(index, text) for index, text in enumerate(texts))
+    assert read(log) == [Published(index, text) for index, text in enumerate(texts)]
+
+
 def test_what_is_printed_is_not_kept() -> None:
     reader = FrameReader(NONCE)
     for _ in range(100):
