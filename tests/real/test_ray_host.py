@@ -117,9 +117,9 @@ class Cluster:
         package = self.root / packed.name.removesuffix(".zip")
         if not package.exists():
             zipfile.ZipFile(BytesIO(packed.data)).extractall(package)
-            # A process that does not end after its main() has three seconds, and tests no time.
+            # A process that does not end after its main() has three seconds; tests are in a hurry.
             endings = package / FOLDER / "adapters" / "local" / "endings.py"
-            endings.write_text(endings.read_text().replace("GRACE = 3.0", "GRACE = 0.3"))
+            endings.write_text(endings.read_text().replace("GRACE = 3.0", "GRACE = 1.0"))
         return package
 
     def start(self, source: bytes | str, /, max_time: int | None = None, **inputs: Any) -> Job:
@@ -421,7 +421,7 @@ def test_a_program_that_ends_when_it_is_told_has_last_words(cluster: Cluster) ->
 
 
 def test_a_program_that_ignores_it_is_ended_before_ray_ends_all(cluster: Cluster) -> None:
-    cluster.variables["RAY_JOB_STOP_WAIT_TIME_S"] = "1"
+    cluster.variables["RAY_JOB_STOP_WAIT_TIME_S"] = "2"
     job, pid = started(cluster, ENDLESS, ignores=True)
     for process in (job.process.pid, pid):
         os.kill(process, signal.SIGTERM)
@@ -433,7 +433,7 @@ def test_a_program_that_ignores_it_is_ended_before_ray_ends_all(cluster: Cluster
 
 
 def test_a_stop_that_only_the_first_process_hears_ends_all(cluster: Cluster) -> None:
-    cluster.variables["RAY_JOB_STOP_WAIT_TIME_S"] = "1"
+    cluster.variables["RAY_JOB_STOP_WAIT_TIME_S"] = "2"
     job, pid = started(cluster, ENDLESS, ignores=True)
     os.killpg(job.process.pid, signal.SIGTERM)
     ended = job.ended()

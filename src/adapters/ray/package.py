@@ -8,6 +8,7 @@ Python. The same content gives the same bytes, and so the same name: it is uploa
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -193,8 +194,9 @@ def _our_files() -> tuple[tuple[str, bytes], ...]:
     for package in ("attr", "attrs"):
         for name, data in _modules_of(package):
             found[f"{attrs_folder}/{name}"] = data
-    if (text := metadata.distribution("attrs").read_text("licenses/LICENSE")) is not None:
-        found[f"{attrs_folder}/LICENSE"] = text.encode()
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        license_text = metadata.distribution("attrs").read_text("licenses/LICENSE")
+        found[f"{attrs_folder}/LICENSE"] = (license_text or "").encode()
     return tuple(sorted(found.items()))
 
 
