@@ -127,7 +127,9 @@ def told_by(
     if read_error is None or status < 400:
         return None
     document = _NO_JSON if is_html(content_type) else _parsed(body)
-    told = read_error(status, None if document is _NO_JSON else document)
+    if document is _NO_JSON:
+        document = body.decode("utf-8", errors="replace") if _is_plain(content_type) else None
+    told = read_error(status, document)
     if told is None:
         return None
     code = told.reason_code
@@ -170,6 +172,10 @@ def is_html(content_type: str) -> bool:
     """Whether an answer is a page for people: of a proxy, or of a place to log in."""
     kind = content_type.partition(";")[0].strip().lower()
     return kind in ("text/html", "application/xhtml+xml")
+
+
+def _is_plain(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "text/plain"
 
 
 def service_words(content_type: str, body: bytes, hide: Hide = str) -> str:

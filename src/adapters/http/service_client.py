@@ -193,19 +193,30 @@ class ServiceClient(Closing):
 
     def _object(self, request: Request) -> dict[str, Any]:
         """Do a request whose answer is a JSON object."""
-        answer = self._send(request)
+        return self._read_object(request, self._send(request))
+
+    def _read_object(self, request: Request, answer: Answer) -> dict[str, Any]:
+        """Read an answer that is a JSON object."""
+        value = self._read_json(request, answer)
+        if not isinstance(value, dict):
+            raise self._other_json(request, answer, "a JSON object")
+        return value
+
+    def _read_json(self, request: Request, answer: Answer) -> object:
+        """Read an answer that is JSON."""
         limits = DecodeLimits(max_text_bytes=self._session.max_answer_bytes)
         try:
-            value = parse_json(answer.body.decode("utf-8"), limits)
+            return parse_json(answer.body.decode("utf-8"), limits)
         except (ValueError, DecodeError) as error:
             what = f"the answer ({answer.content_type or 'of no type'}) is not JSON: {error}"
             raise self._not_promised(request, answer, what) from error
-        if not isinstance(value, dict):
-            # Before it is shortened: half a token could not be found any more.
-            told = parse_json(self.access.hidden(answer.body.decode("utf-8")), limits)
-            what = f"expected a JSON object, got {shown(told)}"
-            raise self._not_promised(request, answer, what)
-        return value
+
+    def _other_json(self, request: Request, answer: Answer, wanted: str) -> TransportError:
+        """Say that an answer is JSON, but not as wanted."""
+        # Before it is shortened: half a token could not be found any more.
+        hidden = Answer(answer.status, "", self.access.hidden(answer.body.decode()).encode())
+        what = f"expected {wanted}, got {shown(self._read_json(request, hidden))}"
+        return self._not_promised(request, answer, what)
 
     def _text(self, request: Request) -> str:
         """Do a request whose answer is a text."""

@@ -55,6 +55,9 @@ class Request:
     submits: bool = False
     """Whether doing it twice has another effect than once: its errors say if it may have arrived,
     and are retryable only if it has not."""
+    repeatable: bool = False
+    """Of what submits: whether the service takes it once however often it is sent, since it carries
+    an id. Then its errors stay retryable where it may have arrived."""
     not_found: type[TransportError] = TransportError
     """What a 404 is, for the client that makes it of the session's errors."""
 
@@ -71,6 +74,8 @@ class Answer:
     """The body, decompressed."""
     content_range: str = ""
     """Of an answer with status 206: the `Content-Range`, or empty."""
+    date: float | None = None
+    """When the service answered, by its clock, in seconds since the epoch; None if not told."""
 
 
 class HttpSession:
@@ -176,7 +181,7 @@ class HttpSession:
         if failure.advice:
             parts.append(failure.advice)
         if request.submits and failure.arrived:
-            retryable = False
+            retryable = retryable and request.repeatable
             parts.append("It may have been submitted; look for it before you submit again.")
         elif request.submits:
             parts.append("It was not submitted." if status else "It was not sent.")
@@ -210,7 +215,8 @@ class HttpSession:
             raise self.error(
                 request, Failure("was answered with an HTML page", False, True, advice), status
             )
-        return Answer(status, kind, body, headers.get("Content-Range", ""))
+        date = http_date(headers.get("Date", ""))
+        return Answer(status, kind, body, headers.get("Content-Range", ""), date)
 
     def _refused(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes

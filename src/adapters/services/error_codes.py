@@ -50,7 +50,7 @@ class ErrorReader(Protocol):
 
         Args:
             status: the HTTP status.
-            document: the body, if that is JSON; else None.
+            document: the body, if that is JSON; as a text, if it is called plain text; else None.
         """
         ...
 

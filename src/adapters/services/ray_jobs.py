@@ -1,0 +1,441 @@
+"""The dialect of Ray Jobs: its paths, its words, its errors, its quirks. Pure.
+
+What it is based on is the Jobs API of Ray 2.60 and its sources. Functions take and give values;
+nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import attrs
+
+from adapters.services.calls import JobCalls, quoted_id
+from adapters.services.dialect import Dialect
+from adapters.services.error_codes import ErrorAnswer
+from adapters.services.places import NOT_PROMISED
+from adapters.services.words import status_words
+from runtime_core.documents import JobDocument, ProgramReference
+from runtime_core.errors import DecodeError, TransportError
+from runtime_core.events import (
+    JobCancelled,
+    JobFailed,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    LifecycleEvent,
+    UnknownStatusReported,
+)
+from runtime_core.traits import Resume, ServiceTraits
+from runtime_core.value_path import shown
+
+TRAITS: Final = ServiceTraits(pushes=True, resume=Resume.OFFSET)
+"""Interim results stand in the log of the job, which is read from its beginning."""
+
+NONCE: Final = "runtime_core_nonce"
+"""The key in the metadata of a job of the nonce that marks what is ours in its log."""
+PROGRAM: Final = "runtime_core_program"
+"""The key in the metadata of a job of the id of its program."""
+TAGS: Final = "runtime_core_tags"
+"""The key in the metadata of a job of its tags, as a JSON list."""
+ORDER_VARIABLE: Final = "RUNTIME_CORE_ORDER"
+"""The environment variable of a job that holds what to run, as a JSON object, if that is short."""
+
+FINAL_WORDS: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+"""The status words of jobs that have ended."""
+
+# ---- paths and bodies --------------------------------------------------------------------------
+
+JOBS: Final = "/api/jobs/"
+"""The path of the list of jobs, and of a submission; without the slash at its end it is none."""
+VERSION: Final = "/api/version"
+"""The path of the version of Ray."""
+AUTHENTICATION_MODE: Final = "/api/authentication_mode"
+"""The path of how the head asks who calls; the only one that is open to everybody."""
+
+CALLS: Final = JobCalls(
+    status=f"GET {JOBS}{{id}}",
+    result=f"GET {JOBS}{{id}}/logs",
+    cancel=f"POST {JOBS}{{id}}/stop",
+    submit=f"POST {JOBS}",
+    logs=f"GET {JOBS}{{id}}/logs",
+)
+"""The calls about a job. What a program returns is read from its log."""
+
+
+def job_path(job_id: str, part: str = "") -> str:
+    """Give the path of a job, or of its `logs`, or to `stop` it.
+
+    Raises:
+        UsageError: if the id cannot be one.
+    """
+    path = f"{JOBS}{RAY.checked_id(job_id)}"
+    return f"{path}/{part}" if part else path
+
+
+def package_path(name: str) -> str:
+    """Give the path of a package of files.
+
+    Raises:
+        UsageError: if the name cannot be one.
+    """
+    return f"/api/packages/gcs/{quoted_id(name, 'package')}"
+
+
+def log_tail_path(job_id: str) -> str:
+    """Give the path of the websocket that sends the log of a job, from its beginning.
+
+    Raises:
+        UsageError: if the id cannot be one.
+    """
+    return job_path(job_id, "logs/tail")
+
+
+def log_stream_path(node_id: str, job_id: str, interval: float = 0.1) -> str:
+    """Give the path of the log of a job as it grows, from its beginning; the answer never ends.
+
+    `node_id` is the job's `driver_node_id`, `interval` how often the node looks for more, in
+    seconds.
+
+    Raises:
+        UsageError: if the id cannot be one.
+    """
+    return _log_path("stream", node_id, job_id, interval=f"{interval:g}")
+
+
+def log_file_path(node_id: str, job_id: str) -> str:
+    """Give the path of the log of a job as it is now, as bytes; `node_id` as for the stream.
+
+    Raises:
+        UsageError: if the id cannot be one.
+    """
+    return _log_path("file", node_id, job_id)
+
+
+def _log_path(kind: str, node_id: str, job_id: str, **more: str) -> str:
+    file = f"job-driver-{RAY.checked_id(job_id)}.log"
+    query = {"node_id": node_id, "filename": file, "lines": "-1", **more}
+    return f"/api/v0/logs/{kind}?{urlencode(query)}"
+
+
+def submission(
+    job_id: str,
+    entrypoint: str,
+    package: str,
+    *,
+    nonce: str,
+    program_id: str,
+    tags: Sequence[str] = (),
+    env_vars: Mapping[str, str] | None = None,
+    pip: Sequence[str] = (),
+    num_cpus: float = 1,
+    num_gpus: float = 0,
+    memory: int = 0,
+    resources: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Give the body of `POST /api/jobs/`.
+
+    Args:
+        job_id: the id that the job is to have; whoever submits chooses it.
+        entrypoint: the command that a shell is to run in the unpacked package.
+        package: the name of the package.
+        nonce: what marks our lines in the log.
+        program_id: what the job runs.
+        tags: by which it is to be found.
+        env_vars: the environment variables of the program, and of the tasks of Ray in it.
+        pip: what `pip` is to install for it.
+        num_cpus: how many CPUs are reserved for the program itself.
+        num_gpus: how many GPUs.
+        memory: how many bytes of memory.
+        resources: how much of the resources that the cluster names itself.
+    """
+    runtime_env: dict[str, Any] = {
+        "working_dir": f"gcs://{package}",
+        "env_vars": dict(env_vars or {}),
+    }
+    if pip:
+        runtime_env["pip"] = list(pip)
+    metadata = {NONCE: nonce, PROGRAM: program_id}
+    if tags:
+        metadata[TAGS] = json.dumps(list(tags))
+    body: dict[str, Any] = {
+        "entrypoint": entrypoint,
+        "submission_id": job_id,
+        "runtime_env": runtime_env,
+        "metadata": metadata,
+        "entrypoint_num_cpus": num_cpus,
+        "entrypoint_num_gpus": num_gpus,
+        "entrypoint_memory": memory,
+        "entrypoint_resources": dict(resources or {}),
+    }
+    return {key: value for key, value in body.items() if value or key == "entrypoint_num_cpus"}
+
+
+# ---- documents ---------------------------------------------------------------------------------
+
+
+def nonce_of(document: object) -> str | None:
+    """Give the nonce of a job, of its document; None if it is none of ours."""
+    nonce = _metadata(document).get(NONCE)
+    return nonce if isinstance(nonce, str) and nonce else None
+
+
+def node_of(document: object) -> str | None:
+    """Give the id of the node that a job runs on, or ran on; None if it has not run."""
+    node = document.get("driver_node_id") if isinstance(document, Mapping) else None
+    return node if isinstance(node, str) and node else None
+
+
+def is_final(document: object) -> bool:
+    """Whether a job has ended, by its document."""
+    return isinstance(document, Mapping) and document.get("status") in FINAL_WORDS
+
+
+def end_time(document: object) -> float | None:
+    """Give when a job ended, in seconds since the epoch by the clock of the cluster; None if not.
+
+    A job ends before its document tells.
+    """
+    ended = document.get("end_time") if isinstance(document, Mapping) else None
+    return ended / 1000 if isinstance(ended, int) and not isinstance(ended, bool) else None
+
+
+def read_document(document: object) -> JobDocument:
+    """Read a job as Ray describes it; a `DocumentReader`.
+
+    Jobs that were not submitted by this library have no program, no tags and no inputs; drivers
+    that were not submitted at all are known by another id than jobs. The inputs are told where they
+    stood in the environment.
+
+    Raises:
+        DecodeError: if it is no job.
+    """
+    if not isinstance(document, Mapping):
+        raise DecodeError(f"expected a job, got {shown(document)}", "$")
+    metadata = _metadata(document)
+    failed = document.get("status") == "FAILED"
+    message, code = document.get("message"), document.get("error_type")
+    program = metadata.get(PROGRAM)
+    return JobDocument(
+        id=_text(document, "submission_id" if document.get("submission_id") else "job_id"),
+        status=_text(document, "status"),
+        program=ProgramReference(program if isinstance(program, str) else ""),
+        params=_params(document),
+        created=_time(document, "start_time"),
+        ended=_time(document, "end_time"),
+        reason=clean_reason(message, nonce_of(document))
+        if failed and isinstance(message, str)
+        else None,
+        reason_code=code if isinstance(code, str) else None,
+        tags=_tags(metadata.get(TAGS)),
+    )
+
+
+def _metadata(document: object) -> Mapping[str, Any]:
+    metadata = document.get("metadata") if isinstance(document, Mapping) else None
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        raise DecodeError(f"expected a text, got {shown(value)}", f"$.{key}")
+    return value
+
+
+def _time(document: Mapping[str, Any], key: str) -> str:
+    """Give a time, in milliseconds on the wire, as ISO 8601; empty if there is none."""
+    value = document.get(key)
+    if value is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat()
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        what = f"expected a time in milliseconds, got {shown(value)}"
+        raise DecodeError(what, f"$.{key}") from error
+
+
+def _params(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the inputs that stand in the environment of a job; empty where they do not."""
+    environment = document.get("runtime_env")
+    variables = environment.get("env_vars") if isinstance(environment, Mapping) else None
+    order = variables.get(ORDER_VARIABLE) if isinstance(variables, Mapping) else None
+    params = _parsed(order).get("params")
+    return _parsed(params) if isinstance(params, str) else {}
+
+
+def _parsed(text: object) -> dict[str, Any]:
+    """Read a JSON object; empty if it is none."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _tags(text: object) -> tuple[str, ...]:
+    try:
+        tags = json.loads(text) if isinstance(text, str) else []
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+
+
+def listed_jobs(answer: object, /) -> list[tuple[str, object]]:
+    """Find the jobs in the answer to `GET /api/jobs/`; a `ListReader`.
+
+    Drivers that were not submitted as jobs stand among them, and have no id as such.
+
+    Raises:
+        TransportError: if it is no list.
+    """
+    if not isinstance(answer, list):
+        raise TransportError(f"{NOT_PROMISED}: expected a list, got {shown(answer)}.")
+    return [(_id(job), job) for job in answer]
+
+
+def _id(job: object) -> str:
+    told = job.get("submission_id") if isinstance(job, Mapping) else None
+    return told if isinstance(told, str) else ""
+
+
+# ---- status words ------------------------------------------------------------------------------
+
+_told_status: Final = status_words(
+    {
+        "PENDING": JobQueued,
+        "RUNNING": JobStarted,
+        "SUCCEEDED": JobSucceeded,
+        "FAILED": JobFailed,
+        "STOPPED": JobCancelled,
+    },
+    at="status",
+    reason="message",
+    code="error_type",
+)
+
+
+def status_event(
+    document: object, request: int | None = None, /
+) -> LifecycleEvent | UnknownStatusReported:
+    """Say what the status in the answer to `GET /api/jobs/{id}` means; a `StatusReader`.
+
+    Raises:
+        TransportError: if there is none in it.
+    """
+    said = _told_status(document, request)
+    if isinstance(said, JobFailed) and said.reason is not None:
+        return attrs.evolve(said, reason=clean_reason(said.reason, nonce_of(document)))
+    return said
+
+
+_LAST_LOGS: Final = re.compile(r", last available logs \(truncated to [\d,]+ chars\):\n")
+_MAX_LAST_LOGS: Final = 20_000  # characters, which Ray cuts at
+
+
+def clean_reason(message: str, nonce: str | None) -> str:
+    """Take what is not for people out of Ray's message of a failed job: our lines of its log.
+
+    Ray repeats the last ten lines there, cut off after so many characters from the end, so it may
+    begin in the middle of one of ours.
+    """
+    found = _LAST_LOGS.search(message)
+    if nonce is None or found is None:
+        return message
+    head, lines = message[: found.start()], message[found.end() :]
+    if len(lines) >= _MAX_LAST_LOGS:
+        first, _, rest = lines.partition("\n")
+        # Ours end so. If it was none of ours, it was cut off anyway.
+        lines = rest if first.endswith("}") else lines
+    ours = rf"(?:\n?\x1e|\A){re.escape(nonce)}\{{[^\n]*(?:\n|\Z)"
+    lines = re.sub(ours, "", lines).strip("\n\x1e")
+    return f"{head}{found[0]}{lines}" if lines else f"{head}."
+
+
+# ---- errors ------------------------------------------------------------------------------------
+
+NO_SUCH_JOB: Final = "NO_SUCH_JOB"
+"""The reason code of an error that says there is no such job (404)."""
+NO_SUCH_PACKAGE: Final = "NO_SUCH_PACKAGE"
+"""The reason code of an error that says there is no such package (404)."""
+ALREADY_EXISTS: Final = "ALREADY_EXISTS"
+"""The reason code of an error that says there is a job of that id (409)."""
+NOT_FINAL: Final = "NOT_FINAL"
+"""The reason code of an error that says a job has not ended (409)."""
+NOT_UTF8: Final = "NOT_UTF8"
+"""The reason code of an error that says a log holds bytes that are no text (400)."""
+NO_NODE: Final = "NO_NODE"
+"""The reason code of an error that says the node is not there that a log is on (503)."""
+
+_ADVICE: Final = "give what the head was started with as RAY_AUTH_TOKEN"
+
+
+@attrs.frozen
+class _Answer:
+    """What some words of Ray's mean."""
+
+    pattern: str
+    status: int
+    code: str | None = None
+    advice: str = ""
+
+
+# Ray has no codes: what it means is known by its words only.
+_ANSWERS: Final = (
+    _Answer(r"Job \S* does not exist", 404, NO_SUCH_JOB),
+    _Answer(r"Package \S* does not exist", 404, NO_SUCH_PACKAGE),
+    _Answer(r"submission_id \S* already exists", 409, ALREADY_EXISTS),
+    _Answer(r"Attempted to delete job .* non-terminal state", 409, NOT_FINAL),
+    _Answer(r"\AUnicodeDecodeError", 400, NOT_UTF8),
+    _Answer(r"Cannot connect to host|Agent for node id: \S* doesn't exist", 503, NO_NODE),
+    _Answer(r"No available agent to submit job", 503),
+    _Answer(r"Missing authentication token", 401, None, _ADVICE),
+    # A token of another kind may come from a provider: 401 asks it, 403 would not.
+    _Answer(r"Invalid authentication token", 401, None, _ADVICE),
+)
+
+
+def read_error(status: int, document: object, /) -> ErrorAnswer | None:
+    """Say what an error answer of a head means; an `ErrorReader`.
+
+    They are plain texts: a sentence, or a traceback of which the last one counts.
+    """
+    if not isinstance(document, str):
+        return None
+    words = last_words(document)
+    for answer in _ANSWERS:
+        if re.search(answer.pattern, words):
+            advised = f"{words.rstrip('.')}: {answer.advice}" if answer.advice else words
+            return ErrorAnswer(answer.status, answer.code, advised)
+    return ErrorAnswer(status, None, words)
+
+
+def last_words(text: str) -> str:
+    """Give what a text says for people: of a traceback, also of one in another, its last words."""
+    _, found, trace = text.rpartition("Traceback (most recent call last):\n")
+    if not found:
+        return text.strip()
+    lines = trace.splitlines()
+    # The frames are indented; the exception is not, and may have several lines.
+    begin = next((at for at, line in enumerate(lines) if line[:1].strip()), len(lines))
+    said = "\n".join(lines[begin:]).rstrip().removesuffix("\n.")
+    return said or text.strip()
+
+
+RAY: Final = Dialect(
+    "ray",
+    status_event,
+    TRAITS,
+    listed_jobs,
+    id_pattern=r"[A-Za-z0-9_-]{1,64}",
+    read_document=read_document,
+    calls=CALLS,
+    submitted_id="submission_id",
+    read_error=read_error,
+)
+"""Ray Jobs, as a head of a cluster offers them."""
