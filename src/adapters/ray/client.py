@@ -35,6 +35,8 @@ and needs two looks at most."""
 _LONGEST_SETTLING: Final = 30.0  # seconds
 _STEP: Final = 0.5  # seconds
 
+_OTHERWISE: Final = frozenset({ray_jobs.NOT_UTF8, ray_jobs.NO_ANSWER_OF_NODE})
+"""The reason codes with which another call for the log may say more."""
 _NO_ANSWER: Final = Answer(200, "", b"")
 
 
@@ -200,14 +202,15 @@ class RayClient(ServiceClient):
 
         Raises:
             RuntimeJobNotFoundError: if there is no such job.
-            TransportError: if it cannot be had. Its `reason_code` is `ray_jobs.NO_NODE` if the node
-                that it is on is not there.
+            TransportError: if it cannot be had. It is retryable while the node of the log does not
+                answer the head; its status is 410, and it is not, once the head has given up the
+                node, fifteen seconds after its end, say: with it the log is lost.
         """
         request = self._about(ray_jobs.CALLS.result, job_id, RuntimeJobNotFoundError)
         try:
             logs = self._object(request).get("logs")
         except TransportError as error:
-            if error.reason_code != ray_jobs.NOT_UTF8:
+            if error.reason_code not in _OTHERWISE:
                 raise
             return self._job_logs_bytes(job_id).decode("utf-8", errors="backslashreplace")
         if not isinstance(logs, str):
@@ -215,7 +218,7 @@ class RayClient(ServiceClient):
         return logs
 
     def _job_logs_bytes(self, job_id: str) -> bytes:
-        """Give a log as it stands on its node, which does not read it as a text."""
+        """Give a log by the call that does not take it for a text, and knows of dead nodes."""
         node = ray_jobs.node_of(self.job_get(job_id))
         if node is None:
             return b""

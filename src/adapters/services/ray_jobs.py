@@ -21,7 +21,7 @@ from adapters.services.error_codes import ErrorAnswer
 from adapters.services.places import NOT_PROMISED
 from adapters.services.words import status_words
 from runtime_core.documents import JobDocument, ProgramReference
-from runtime_core.errors import DecodeError, TransportError
+from runtime_core.errors import DecodeError, OptionsError, TransportError
 from runtime_core.events import (
     JobCancelled,
     JobFailed,
@@ -48,6 +48,14 @@ ORDER_VARIABLE: Final = "RUNTIME_CORE_ORDER"
 
 FINAL_WORDS: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 """The status words of jobs that have ended."""
+
+MAX_ENVIRONMENT_BYTES: Final = 120_000
+"""How long the environment of a job and its metadata may be, as JSON.
+
+Ray writes the environment into one argument of the processes that it starts, and both into one
+variable; Linux takes 131,072 bytes of each (MAX_ARG_STRLEN), and Ray adds something. With more, a
+job waits, and keeps its CPU, until it fails after six minutes without a word of the reason.
+"""
 
 # ---- paths and bodies --------------------------------------------------------------------------
 
@@ -153,6 +161,9 @@ def submission(
         num_gpus: how many GPUs.
         memory: how many bytes of memory.
         resources: how much of the resources that the cluster names itself.
+
+    Raises:
+        OptionsError: if Ray could not start the job with so much in its environment.
     """
     runtime_env: dict[str, Any] = {
         "working_dir": f"gcs://{package}",
@@ -163,6 +174,12 @@ def submission(
     metadata = {NONCE: nonce, PROGRAM: program_id}
     if tags:
         metadata[TAGS] = json.dumps(list(tags))
+    size = len(json.dumps({"runtime_env": runtime_env, "metadata": metadata}))
+    if size > MAX_ENVIRONMENT_BYTES:
+        raise OptionsError(
+            f"The environment of the job is {size:,} bytes as JSON; Ray can pass on "
+            f"{MAX_ENVIRONMENT_BYTES:,}: give less in env_vars, or as inputs."
+        )
     body: dict[str, Any] = {
         "entrypoint": entrypoint,
         "submission_id": job_id,
@@ -369,8 +386,10 @@ NOT_FINAL: Final = "NOT_FINAL"
 """The reason code of an error that says a job has not ended (409)."""
 NOT_UTF8: Final = "NOT_UTF8"
 """The reason code of an error that says a log holds bytes that are no text (400)."""
-NO_NODE: Final = "NO_NODE"
-"""The reason code of an error that says the node is not there that a log is on (503)."""
+NO_ANSWER_OF_NODE: Final = "NO_ANSWER_OF_NODE"
+"""The reason code of an error that says the node of a log does not answer the head (503)."""
+NODE_GONE: Final = "NODE_GONE"
+"""The reason code of an error that says the node of a log is no longer there, nor the log (410)."""
 
 _ADVICE: Final = "give what the head was started with as RAY_AUTH_TOKEN"
 
@@ -392,7 +411,10 @@ _ANSWERS: Final = (
     _Answer(r"submission_id \S* already exists", 409, ALREADY_EXISTS),
     _Answer(r"Attempted to delete job .* non-terminal state", 409, NOT_FINAL),
     _Answer(r"\AUnicodeDecodeError", 400, NOT_UTF8),
-    _Answer(r"Cannot connect to host|Agent for node id: \S* doesn't exist", 503, NO_NODE),
+    _Answer(r"Agent for node id: \S* doesn't exist", 410, NODE_GONE),
+    _Answer(r"Cannot connect to host|StatusCode\.UNAVAILABLE", 503, NO_ANSWER_OF_NODE),
+    # The node has no agent: its port was taken when it started.
+    _Answer(r"InvalidUrlClientError", 503, NO_ANSWER_OF_NODE),
     _Answer(r"No available agent to submit job", 503),
     _Answer(r"Missing authentication token", 401, None, _ADVICE),
     # A token of another kind may come from a provider: 401 asks it, 403 would not.
