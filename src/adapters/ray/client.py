@@ -35,7 +35,7 @@ and needs two looks at most."""
 _LONGEST_SETTLING: Final = 30.0  # seconds
 _STEP: Final = 0.5  # seconds
 
-_OTHERWISE: Final = frozenset({ray_jobs.NOT_UTF8, ray_jobs.NO_ANSWER_OF_NODE})
+_OTHERWISE: Final = frozenset({ray_jobs.NOT_UTF8, ray_jobs.NODE_SILENT})
 """The reason codes with which another call for the log may say more."""
 _NO_ANSWER: Final = Answer(200, "", b"")
 

@@ -43,7 +43,7 @@ PROGRAM: Final = "runtime_core_program"
 """The key in the metadata of a job of the id of its program."""
 TAGS: Final = "runtime_core_tags"
 """The key in the metadata of a job of its tags, as a JSON list."""
-ORDER_VARIABLE: Final = "RUNTIME_CORE_ORDER"
+ORDER_VARIABLE: Final = "RUNTIME_CORE_RAY_ORDER"
 """The environment variable of a job that holds what to run, as a JSON object, if that is short."""
 
 FINAL_WORDS: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -213,6 +213,18 @@ def is_final(document: object) -> bool:
     return isinstance(document, Mapping) and document.get("status") in FINAL_WORDS
 
 
+def program_of(document: object) -> str:
+    """Give the id of what a job runs; empty if it is none of ours."""
+    program = _metadata(document).get(PROGRAM)
+    return program if isinstance(program, str) else ""
+
+
+def start_time(document: object) -> int:
+    """Give when a job was submitted, in milliseconds since the epoch; 0 if that is not told."""
+    started = document.get("start_time") if isinstance(document, Mapping) else None
+    return started if isinstance(started, int) else 0
+
+
 def end_time(document: object) -> float | None:
     """Give when a job ended, in seconds since the epoch by the clock of the cluster; None if not.
 
@@ -237,12 +249,11 @@ def read_document(document: object) -> JobDocument:
     metadata = _metadata(document)
     failed = document.get("status") == "FAILED"
     message, code = document.get("message"), document.get("error_type")
-    program = metadata.get(PROGRAM)
     return JobDocument(
         id=_text(document, "submission_id" if document.get("submission_id") else "job_id"),
         status=_text(document, "status"),
-        program=ProgramReference(program if isinstance(program, str) else ""),
-        params=_params(document),
+        program=ProgramReference(program_of(document)),
+        params=inputs_of(document) or {},
         created=_time(document, "start_time"),
         ended=_time(document, "end_time"),
         reason=clean_reason(message, nonce_of(document))
@@ -277,13 +288,13 @@ def _time(document: Mapping[str, Any], key: str) -> str:
         raise DecodeError(what, f"$.{key}") from error
 
 
-def _params(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the inputs that stand in the environment of a job; empty where they do not."""
-    environment = document.get("runtime_env")
+def inputs_of(document: object) -> dict[str, Any] | None:
+    """Give the inputs that stand in the environment of a job, not decoded; None if they do not."""
+    environment = document.get("runtime_env") if isinstance(document, Mapping) else None
     variables = environment.get("env_vars") if isinstance(environment, Mapping) else None
     order = variables.get(ORDER_VARIABLE) if isinstance(variables, Mapping) else None
     params = _parsed(order).get("params")
-    return _parsed(params) if isinstance(params, str) else {}
+    return _parsed(params) if isinstance(params, str) else None
 
 
 def _parsed(text: object) -> dict[str, Any]:
@@ -386,9 +397,9 @@ NOT_FINAL: Final = "NOT_FINAL"
 """The reason code of an error that says a job has not ended (409)."""
 NOT_UTF8: Final = "NOT_UTF8"
 """The reason code of an error that says a log holds bytes that are no text (400)."""
-NO_ANSWER_OF_NODE: Final = "NO_ANSWER_OF_NODE"
+NODE_SILENT: Final = "NODE_SILENT"
 """The reason code of an error that says the node of a log does not answer the head (503)."""
-NODE_GONE: Final = "NODE_GONE"
+NO_NODE: Final = "NO_NODE"
 """The reason code of an error that says the node of a log is no longer there, nor the log (410)."""
 
 _ADVICE: Final = "give what the head was started with as RAY_AUTH_TOKEN"
@@ -411,10 +422,10 @@ _ANSWERS: Final = (
     _Answer(r"submission_id \S* already exists", 409, ALREADY_EXISTS),
     _Answer(r"Attempted to delete job .* non-terminal state", 409, NOT_FINAL),
     _Answer(r"\AUnicodeDecodeError", 400, NOT_UTF8),
-    _Answer(r"Agent for node id: \S* doesn't exist", 410, NODE_GONE),
-    _Answer(r"Cannot connect to host|StatusCode\.UNAVAILABLE", 503, NO_ANSWER_OF_NODE),
+    _Answer(r"Agent for node id: \S* doesn't exist", 410, NO_NODE),
+    _Answer(r"Cannot connect to host|StatusCode\.UNAVAILABLE", 503, NODE_SILENT),
     # The node has no agent: its port was taken when it started.
-    _Answer(r"InvalidUrlClientError", 503, NO_ANSWER_OF_NODE),
+    _Answer(r"InvalidUrlClientError", 503, NODE_SILENT),
     _Answer(r"No available agent to submit job", 503),
     _Answer(r"Missing authentication token", 401, None, _ADVICE),
     # A token of another kind may come from a provider: 401 asks it, 403 would not.
