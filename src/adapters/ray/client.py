@@ -11,7 +11,7 @@ import attrs
 
 from adapters.http.service_client import NetworkArguments, ServiceClient
 from adapters.http.session import Answer, Request
-from adapters.services import ray_jobs
+from adapters.services import ray_errors, ray_jobs
 from adapters.services.ray_jobs import RAY
 from runtime_core.errors import RuntimeJobNotFoundError, TransportError, UsageError
 from runtime_core.value_path import shown
@@ -35,7 +35,7 @@ and needs two looks at most."""
 _LONGEST_SETTLING: Final = 30.0  # seconds
 _STEP: Final = 0.5  # seconds
 
-_OTHERWISE: Final = frozenset({ray_jobs.NOT_UTF8, ray_jobs.NODE_SILENT})
+_OTHERWISE: Final = frozenset({ray_errors.NOT_UTF8, ray_errors.NODE_SILENT})
 """The reason codes with which another call for the log may say more."""
 _NO_ANSWER: Final = Answer(200, "", b"")
 
@@ -45,7 +45,7 @@ class RayClient(ServiceClient):
 
     It is as `RuntimeClient` is, whose arguments it takes: thread-safe, no redirect followed, the
     token in no error and for no other host, failures as `TransportError`. What Ray says in plain
-    texts is read by `ray_jobs.read_error`, so the `status_code` of an error is the one that means
+    texts is read by `ray_errors.read_error`, so the `status_code` of an error is the one that means
     what Ray says: 409 for an id that is there already, 401 for a wrong token, which Ray calls 403.
 
     The token is the one that the head was started with (`RAY_AUTH_TOKEN`).
@@ -96,7 +96,7 @@ class RayClient(ServiceClient):
         try:
             answer = self._read_object(request, self._repeated(request))
         except TransportError as error:
-            if error.reason_code == ray_jobs.ALREADY_EXISTS and self._is_ours(job_id, body):
+            if error.reason_code == ray_errors.ALREADY_EXISTS and self._is_ours(job_id, body):
                 return job_id
             raise
         if answer.get("submission_id") != job_id:
@@ -166,7 +166,7 @@ class RayClient(ServiceClient):
         job = self._read_object(request, answer)
         if not ray_jobs.is_final(job):
             what = f"Job {job_id} at {self.url} has not ended: only then it can be deleted."
-            raise TransportError(what, 409, reason_code=ray_jobs.NOT_FINAL)
+            raise TransportError(what, 409, reason_code=ray_errors.NOT_FINAL)
         ended = ray_jobs.end_time(job)
         if ended is not None and answer.date is not None and answer.date - ended > _SETTLED:
             return
@@ -244,7 +244,7 @@ class RayClient(ServiceClient):
         try:
             self._repeated(request)
         except TransportError as error:
-            if error.reason_code == ray_jobs.NO_SUCH_PACKAGE:
+            if error.reason_code == ray_errors.NO_SUCH_PACKAGE:
                 return False
             raise
         return True

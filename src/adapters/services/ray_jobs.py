@@ -1,13 +1,12 @@
 """The dialect of Ray Jobs: its paths, its words, its errors, its quirks. Pure.
 
-What it is based on is the Jobs API of Ray 2.60 and its sources. Functions take and give values;
-nothing here does I/O.
+What it is based on is the Jobs API of Ray 2.60 and its sources. What its errors mean stands
+in `ray_errors`. Functions take and give values; nothing here does I/O.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,8 +16,10 @@ import attrs
 
 from adapters.services.calls import JobCalls, quoted_id
 from adapters.services.dialect import Dialect
-from adapters.services.error_codes import ErrorAnswer
 from adapters.services.places import NOT_PROMISED
+from adapters.services.ray_errors import NO_NODE as NO_NODE
+from adapters.services.ray_errors import read_error
+from adapters.services.ray_reason import clean_reason
 from adapters.services.words import status_words
 from runtime_core.documents import JobDocument, ProgramReference
 from runtime_core.errors import DecodeError, OptionsError, TransportError
@@ -279,7 +280,7 @@ def _text(document: Mapping[str, Any], key: str) -> str:
 def _time(document: Mapping[str, Any], key: str) -> str:
     """Give a time, in milliseconds on the wire, as ISO 8601; empty if there is none."""
     value = document.get(key)
-    if value is None:
+    if value is None or value == 0:  # of a driver
         return ""
     try:
         return datetime.fromtimestamp(value / 1000, UTC).isoformat()
@@ -360,104 +361,6 @@ def status_event(
     if isinstance(said, JobFailed) and said.reason is not None:
         return attrs.evolve(said, reason=clean_reason(said.reason, nonce_of(document)))
     return said
-
-
-_LAST_LOGS: Final = re.compile(r", last available logs \(truncated to [\d,]+ chars\):\n")
-_MAX_LAST_LOGS: Final = 20_000  # characters, which Ray cuts at
-
-
-def clean_reason(message: str, nonce: str | None) -> str:
-    """Take what is not for people out of Ray's message of a failed job: our lines of its log.
-
-    Ray repeats the last ten lines there, cut off after so many characters from the end, so it may
-    begin in the middle of one of ours.
-    """
-    found = _LAST_LOGS.search(message)
-    if nonce is None or found is None:
-        return message
-    head, lines = message[: found.start()], message[found.end() :]
-    if len(lines) >= _MAX_LAST_LOGS:
-        first, _, rest = lines.partition("\n")
-        # Ours end so. If it was none of ours, it was cut off anyway.
-        lines = rest if first.endswith("}") else lines
-    ours = rf"(?:\n?\x1e|\A){re.escape(nonce)}\{{[^\n]*(?:\n|\Z)"
-    lines = re.sub(ours, "", lines).strip("\n\x1e")
-    return f"{head}{found[0]}{lines}" if lines else f"{head}."
-
-
-# ---- errors ------------------------------------------------------------------------------------
-
-NO_SUCH_JOB: Final = "NO_SUCH_JOB"
-"""The reason code of an error that says there is no such job (404)."""
-NO_SUCH_PACKAGE: Final = "NO_SUCH_PACKAGE"
-"""The reason code of an error that says there is no such package (404)."""
-ALREADY_EXISTS: Final = "ALREADY_EXISTS"
-"""The reason code of an error that says there is a job of that id (409)."""
-NOT_FINAL: Final = "NOT_FINAL"
-"""The reason code of an error that says a job has not ended (409)."""
-NOT_UTF8: Final = "NOT_UTF8"
-"""The reason code of an error that says a log holds bytes that are no text (400)."""
-NODE_SILENT: Final = "NODE_SILENT"
-"""The reason code of an error that says the node of a log does not answer the head (503)."""
-NO_NODE: Final = "NO_NODE"
-"""The reason code of an error that says the node of a log is no longer there, nor the log (410)."""
-
-_ADVICE: Final = "give what the head was started with as RAY_AUTH_TOKEN"
-
-
-@attrs.frozen
-class _Answer:
-    """What some words of Ray's mean."""
-
-    pattern: str
-    status: int
-    code: str | None = None
-    advice: str = ""
-
-
-# Ray has no codes: what it means is known by its words only.
-_ANSWERS: Final = (
-    _Answer(r"Job \S* does not exist", 404, NO_SUCH_JOB),
-    _Answer(r"Package \S* does not exist", 404, NO_SUCH_PACKAGE),
-    _Answer(r"submission_id \S* already exists", 409, ALREADY_EXISTS),
-    _Answer(r"Attempted to delete job .* non-terminal state", 409, NOT_FINAL),
-    _Answer(r"\AUnicodeDecodeError", 400, NOT_UTF8),
-    _Answer(r"Agent for node id: \S* doesn't exist", 410, NO_NODE),
-    _Answer(r"Cannot connect to host|StatusCode\.UNAVAILABLE", 503, NODE_SILENT),
-    # The node has no agent: its port was taken when it started.
-    _Answer(r"InvalidUrlClientError", 503, NODE_SILENT),
-    _Answer(r"No available agent to submit job", 503),
-    _Answer(r"Missing authentication token", 401, None, _ADVICE),
-    # A token of another kind may come from a provider: 401 asks it, 403 would not.
-    _Answer(r"Invalid authentication token", 401, None, _ADVICE),
-)
-
-
-def read_error(status: int, document: object, /) -> ErrorAnswer | None:
-    """Say what an error answer of a head means; an `ErrorReader`.
-
-    They are plain texts: a sentence, or a traceback of which the last one counts.
-    """
-    if not isinstance(document, str):
-        return None
-    words = last_words(document)
-    for answer in _ANSWERS:
-        if re.search(answer.pattern, words):
-            advised = f"{words.rstrip('.')}: {answer.advice}" if answer.advice else words
-            return ErrorAnswer(answer.status, answer.code, advised)
-    return ErrorAnswer(status, None, words)
-
-
-def last_words(text: str) -> str:
-    """Give what a text says for people: of a traceback, also of one in another, its last words."""
-    _, found, trace = text.rpartition("Traceback (most recent call last):\n")
-    if not found:
-        return text.strip()
-    lines = trace.splitlines()
-    # The frames are indented; the exception is not, and may have several lines.
-    begin = next((at for at, line in enumerate(lines) if line[:1].strip()), len(lines))
-    said = "\n".join(lines[begin:]).rstrip().removesuffix("\n.")
-    return said or text.strip()
 
 
 RAY: Final = Dialect(
