@@ -194,7 +194,8 @@ def test_a_list_has_drivers_in_it_which_are_no_jobs() -> None:
     jobs = [RUNNING, DRIVER, 3]
     assert RAY.listed_jobs is not None
     assert RAY.listed_jobs(jobs) == [("j-1", RUNNING), ("", DRIVER), ("", 3)]
-    for answer in ({"jobs": []}, "[]", None):
+    others: list[object] = [{"jobs": []}, "[]", None]
+    for answer in others:
         with pytest.raises(TransportError, match="expected a list"):
             RAY.listed_jobs(answer)
 

@@ -296,8 +296,9 @@ class RayClient(ServiceClient):
         return self._send(request)
 
     def _refusal(self, request: Request, error: TransportError) -> TransportError:
-        if error.status_code == 404 and error.reason_code is None:
-            return _no_head(error)  # not Ray's words: there is no such path at all
+        # A page for people; or a path or a method that is unknown, where Ray names what is.
+        if error.status_code in (200, 404, 405) and error.reason_code is None:
+            return _no_head(error)
         return super()._refusal(request, error)
 
     def _odd(self, request: Request, what: str) -> TransportError:

@@ -141,9 +141,10 @@ class RayOptions:
             return cls()
         if not isinstance(options, Mapping):
             every = [*names, *_REFUSED]
-            options = {name: getattr(options, name) for name in every if hasattr(options, name)}
-            if not options:
+            found = {name: getattr(options, name) for name in every if hasattr(options, name)}
+            if not found:
                 raise OptionsError(f"Options are a dict or a RayOptions, not {shown(options)}.")
+            options = found
         given = {name: value for name, value in options.items() if value is not None}
         for name, instead in _REFUSED.items():
             if given.get(name):
