@@ -90,7 +90,9 @@ def test_variables_that_are_none(value: object) -> None:
     assert "env_vars is a dict of texts by their names." in refusal({"env_vars": value})
 
 
-@pytest.mark.parametrize("value", [{"": "a"}, {"A=B": "a"}, {"A\0": "a"}, {"A": "s3cret\0"}])
+@pytest.mark.parametrize(
+    "value", [{"": "a"}, {"A=B": "a"}, {"A\0": "a"}, {"A": "s3cret\0"}, {"A": "\udcff"}]
+)
 def test_variables_that_no_environment_takes(value: object) -> None:
     said = refusal({"env_vars": value})
     assert "cannot be an environment variable." in said

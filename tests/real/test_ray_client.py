@@ -140,6 +140,21 @@ def test_a_head_that_asks_nobody_is_told_nothing() -> None:
         assert "authorization" not in server.received[0].headers
 
 
+def test_a_token_may_come_from_a_provider() -> None:
+    with (
+        ScriptedServer(document()) as server,
+        RayClient(server.url, token_provider=lambda: "given") as head,
+    ):
+        head.job_get("j-1")
+        assert server.received[0].headers["authorization"] == "Bearer given"
+
+
+def test_a_token_without_tls_is_warned_of_where_the_client_is_made() -> None:
+    with pytest.warns(UserWarning, match="without TLS") as warned:
+        RayClient("http://head.example:8265", TOKEN).close()
+    assert [warning.filename for warning in warned] == [__file__]
+
+
 def test_an_id_that_is_not_ours_is_not_sent() -> None:
     with ScriptedServer(document()) as server, Clocked(server.url) as head:
         for call in (head.job_get, head.job_stop, head.job_delete, head.job_logs_text):
@@ -210,6 +225,16 @@ def test_another_job_of_that_id_is_not_taken_for_it(other: dict[str, object]) ->
         assert refused.value.status_code == 409
         assert refused.value.reason_code == ray_errors.ALREADY_EXISTS
         assert not refused.value.retryable
+
+
+def test_one_that_may_have_arrived_is_said_to_where_it_cannot_be_asked_for() -> None:
+    lost: tuple[Step, ...] = (End.CLOSE,)
+    with ScriptedServer(lost, EXISTS, lost) as server, Clocked(server.url) as head:
+        with pytest.raises(TransportError, match="Job j-1 may have been submitted"):
+            head.submit_job(BODY)
+        assert calls(server)[2:] == ["GET /api/jobs/j-1"] * 4
+    with ScriptedServer(lost, EXISTS, lost, document()) as server, Clocked(server.url) as head:
+        assert head.submit_job(BODY) == "j-1"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 413, 422])

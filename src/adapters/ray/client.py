@@ -63,8 +63,7 @@ class RayClient(ServiceClient):
         self, url: str, access_token: str | None = None, **network: Unpack[NetworkArguments]
     ) -> None:
         # A head asks nobody who calls, unless it was told to.
-        token = "" if access_token is None and "token_provider" not in network else access_token
-        super().__init__(url, token, **network)
+        super().__init__(url, access_token or "", **network)
         self._pause: Callable[[float], None] = time.sleep
         self._now: Callable[[], float] = time.monotonic
 
@@ -105,7 +104,12 @@ class RayClient(ServiceClient):
 
     def _is_ours(self, job_id: str, body: Mapping[str, Any]) -> bool:
         """Whether the job of that id is the one that was submitted by `body`."""
-        told = self.job_get(job_id)
+        request = self._about(self._calls.status, job_id, RuntimeJobNotFoundError)
+        try:
+            told = self._read_object(request, self._repeated(request))
+        except TransportError as error:
+            words = f"{error.message} Job {job_id} may have been submitted."
+            raise attrs.evolve(error, message=words) from error
         return all((told.get(key) or None) == (body.get(key) or None) for key in _IDENTITY)
 
     def job_get(self, job_id: str) -> dict[str, Any]:

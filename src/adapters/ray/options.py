@@ -64,10 +64,18 @@ def _variables(_: object, __: object, value: object) -> None:
     ):
         raise OptionsError("The option env_vars is a dict of texts by their names.")
     for name, text in value.items():
-        if _NAME.fullmatch(name) is None or "\0" in text:
+        if _NAME.fullmatch(name) is None or "\0" in text or not _is_utf8(name + text):
             raise OptionsError(f"{shown(name)} cannot be an environment variable.")
         if name.startswith(_OURS):
             raise OptionsError(f"The environment variable {name} is set by the library itself.")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _requirements(_: object, __: object, value: object) -> None:
