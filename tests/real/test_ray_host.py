@@ -329,6 +329,14 @@ def test_every_end_has_its_sentence(cluster: Cluster, line: str, reason: str) ->
     assert cluster.left == []
 
 
+def test_a_process_that_dies_before_it_has_its_inputs_has_its_sentence(cluster: Cluster) -> None:
+    (cluster.root / "sitecustomize.py").write_text("import os\nos._exit(7)\n")
+    cluster.variables["PYTHONPATH"] = str(cluster.root)
+    ended = cluster.run("def main(backend, user_messenger, text): pass", text="x" * 1_000_000)
+    assert "exit code 7 before main() returned" in ended.reason
+    assert ended.output == ""  # no words of ours
+
+
 def test_a_program_that_runs_too_long_is_ended(cluster: Cluster) -> None:
     ended = cluster.run(
         """

@@ -82,10 +82,10 @@ class HostedRun:
         assert process.stdin is not None
         text = json.dumps(order).encode()
         with contextlib.suppress(OSError):  # it may die before it has read everything
-            process.stdin.write(LENGTH.pack(len(text)) + text)
-            process.stdin.flush()
+            _write(LENGTH.pack(len(text)) + text, process.stdin.fileno())
         # Its stdin stays open: it is killed when nobody has the other end any more.
         returncode = self._attend(process)
+        self._read_signals()
         # Not until the end of file: a daemon that left the group may hold the pipes open for ever.
         self._read_report()
         self._read_output()
@@ -104,6 +104,7 @@ class HostedRun:
         # one, so SIGTERM is not passed on: a program would be interrupted while it clears away.
         process = subprocess.Popen(  # noqa: S603 - this interpreter, our own file
             [sys.executable, "-P", host, str(report)],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -258,8 +259,8 @@ def _read(fd: int) -> bytes | None:
         return None
 
 
-def _write(data: bytes | bytearray) -> None:
+def _write(data: bytes | bytearray, fd: int = 1) -> None:
     with memoryview(data) as whole:
         written = 0
         while written < len(whole):
-            written += os.write(1, whole[written:])
+            written += os.write(fd, whole[written:])
