@@ -23,6 +23,13 @@ TUNNEL_BYTES = 4096
 BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket raises that has nothing to read, or takes nothing, at the moment."""
 
+_KEEP_ALIVE = (
+    ("TCP_KEEPIDLE", 20),  # seconds
+    ("TCP_KEEPALIVE", 20),  # the same on macOS
+    ("TCP_KEEPINTVL", 20),  # seconds
+    ("TCP_KEEPCNT", 3),
+)
+
 Address: TypeAlias = tuple[int, int, int, str, Any]
 
 
@@ -143,6 +150,7 @@ class Connector:
             self._socket = socket.socket(family, kind, protocol)
             self._socket.setblocking(False)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(self._socket)
             code = self._socket.connect_ex(address)
         except OSError as error:
             self._try_next(error)
@@ -281,6 +289,19 @@ class Connector:
             self._watch(0)
             self._socket.close()
             self._socket = None
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have the system find out when the peer is gone: where a protocol has no pings, none else does.
+
+    After 20 seconds without a word it asks, each 20 seconds, and gives up after the third time.
+    Where a system has no such option, its own times hold.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def place(stream: StreamEndpoint | StreamFile) -> str:

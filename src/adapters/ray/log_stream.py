@@ -43,8 +43,12 @@ from runtime_core.events import (
     StreamOpened,
 )
 
-INTERVAL: Final = 0.1
-"""Seconds between two looks of the node at the log."""
+INTERVAL: Final = 0.02
+"""Seconds between two looks of the node at the log.
+
+Half of it is how late a message comes (with 0.1 the median was 52 ms, with 0.02 it is 12 ms), and it
+costs the node about a thousandth of a core for each stream.
+"""
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 """The limit of a job's document."""
@@ -60,7 +64,7 @@ INCOMPLETE: Final = 1006
 
 _TOO_MANY: Final = b"Max number of in-progress requests"
 _NO_SUCH_ROUTE: Final = frozenset({404, 405, 501})
-_NO_LOG_YET: Final = "Could not find log file"
+_NO_LOG: Final = b"A file is not found at"
 
 
 class Caller(Protocol):
@@ -132,6 +136,7 @@ class RayLogStream:
         self._head: Head | None = None
         self._body = bytearray()
         self._take: Callable[[bytes, list[StreamEvent]], None] = self._take_answer
+        self._is_open = False
         self._ended = False
 
     def __repr__(self) -> str:
@@ -196,10 +201,8 @@ class RayLogStream:
             match piece:
                 case Head():
                     self._head = piece
-                    if self._is_log:
-                        events.append(StreamOpened(self._connection))
-                case Body(data):
-                    self._take_body(data, events)
+                case Body(body):
+                    self._take_body(body, events)
                 case Done(is_kept):
                     self._take_end(is_kept, events)
                 case Broken(what, began):
@@ -214,6 +217,8 @@ class RayLogStream:
 
     def _take_body(self, data: bytes, events: list[StreamEvent]) -> None:
         if self._is_log:
+            # Not before: an answer without a word means that there is no log.
+            self._open(events)
             self._take_log(data, events)
             return
         self._body += data
@@ -229,8 +234,11 @@ class RayLogStream:
 
     def _take_end(self, is_kept: bool, events: list[StreamEvent]) -> None:
         """An answer is complete: go on with the next request."""
-        if self._is_log:
-            self._close_log(events)
+        if self._place is not None and self._is_log:
+            if self._is_open:
+                self._close_log(events)
+            else:
+                self._on_no_log(self._place, events)
         elif self._place is not None:
             self._on_refused(self._place, is_kept, events)
         else:
@@ -281,7 +289,7 @@ class RayLogStream:
         elif node is not None and document.get("status") != "PENDING":
             return LogPlace(node, nonce, final)
         elif final:
-            self._end(StreamOpened(self._connection), events)
+            self._open(events)
             self._end(StreamClosed(self._connection), events)
         else:
             self._end(StreamNotReady(self._connection), events)
@@ -300,10 +308,17 @@ class RayLogStream:
             self._go_on(by_tail, is_kept, events)
         elif _TOO_MANY in body:
             self._go_on(by_tail, is_kept, events)
-        elif _NO_LOG_YET in str(error) and not place.is_final:
-            self._end(StreamNotReady(self._connection), events)
+        elif _NO_LOG in body:
+            self._on_no_log(place, events)
         else:
             self._end(StreamFailed(self._connection, error), events)
+
+    def _on_no_log(self, place: LogPlace, events: list[StreamEvent]) -> None:
+        """The node has no such log: not yet, or not any more."""
+        if place.is_final:
+            self._fail("its node has no log of it any more", events)
+        else:
+            self._end(StreamNotReady(self._connection), events)
 
     def _take_log(self, data: bytes, events: list[StreamEvent]) -> None:
         assert self._reader is not None
@@ -346,7 +361,7 @@ class RayLogStream:
                 if self._ended:
                     self._tail.close()
             case Opened():
-                events.append(StreamOpened(self._connection))
+                self._open(events)
             case PongReceived():
                 pass
             case Closed():
@@ -374,6 +389,11 @@ class RayLogStream:
         error = TransportError(message, retryable=retryable)
         self._end(StreamFailed(self._connection, error), events)
 
+    def _open(self, events: list[StreamEvent]) -> None:
+        if not self._is_open:
+            self._is_open = True
+            events.append(StreamOpened(self._connection))
+
     def _end(self, event: StreamEvent, events: list[StreamEvent]) -> None:
         events.append(event)
-        self._ended = not isinstance(event, StreamOpened)
+        self._ended = True
