@@ -292,7 +292,7 @@ class Connector:
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Have the system find out when the peer is gone: where a protocol has no pings, none else does.
+    """Have the system find out when a peer is gone: a protocol without pings cannot.
 
     After 20 seconds without a word it asks, each 20 seconds, and gives up after the third time.
     Where a system has no such option, its own times hold.

@@ -33,6 +33,9 @@ RESULT = "result"
 ERROR = "error"
 """The kind of the frames that say why there is no result."""
 
+GONE = "gone"
+"""The kind of the frames after the process that wrote the others is gone, however it ended."""
+
 MAX_CHUNK_BYTES = 48 * 1024
 """The longest encoded text of one frame. Ray's own log tail says nothing of a line of megabytes."""
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import AnyStr
 
-from adapters.ray.frame_writer import ERROR, INTERIM, RESULT, SEPARATOR, STARTED
+from adapters.ray.frame_writer import ERROR, GONE, INTERIM, RESULT, SEPARATOR, STARTED
 from adapters.ray.log_events import LogEvent, Outcome, Published, Raised, Returned
 from runtime_core.errors import TransportError
 
@@ -24,6 +24,9 @@ _JOIN = b'{"k":"join","d":'
 
 class BrokenLogError(TransportError):
     """The log of a job is not what the job wrote: something in it is missing or has changed."""
+
+    before: tuple[LogEvent, ...] = ()
+    """What was complete before that, in what was read last."""
 
 
 class FrameReader:
@@ -44,6 +47,8 @@ class FrameReader:
         self._size = 0
         self.outcome: Outcome | None = None
         """How the program ended; None as long as the log does not say it."""
+        self.is_over = False
+        """Whether what writes the log is gone, so that nothing follows."""
 
     def feed(self, data: bytes) -> list[LogEvent]:
         """Read the next piece of the log, cut anywhere; give what is complete now.
@@ -52,9 +57,17 @@ class FrameReader:
             BrokenLogError: if an interim result or a part of something is missing, something is
                 longer than is allowed, or a frame is none. Nothing more can be read then.
         """
+        events: list[LogEvent] = []
+        try:
+            self._read(data, events)
+        except BrokenLogError as error:
+            error.before = tuple(events)
+            raise
+        return events
+
+    def _read(self, data: bytes, events: list[LogEvent]) -> None:
         rest = self._rest + data if self._rest else data
         mark = self._mark
-        events: list[LogEvent] = []
         start = 0
         searched = self._searched
         while (begin := rest.find(mark, start)) >= 0:
@@ -67,13 +80,12 @@ class FrameReader:
                     )
                 self._rest = rest[begin - len(mark) :]
                 self._searched = len(self._rest)
-                return events
+                return
             self._take(rest[begin:end], events)
             start = end + 1
         # The beginning of a mark may be the last that came.
         self._rest = rest[max(start, len(rest) - len(mark) + 1) :]
         self._searched = 0
-        return events
 
     def _take(self, frame: bytes, events: list[LogEvent]) -> None:
         head = _HEAD.match(frame)
@@ -86,6 +98,7 @@ class FrameReader:
             if index < self._next:
                 return
         elif kind not in (_RESULT, _ERROR) or self.outcome is not None:
+            self.is_over = self.is_over or kind == _GONE
             return
         if index > self._next:
             raise BrokenLogError(
@@ -136,6 +149,7 @@ class FrameReader:
 
 
 _INTERIM, _RESULT, _ERROR = INTERIM.encode(), RESULT.encode(), ERROR.encode()
+_GONE = GONE.encode()
 
 
 def printed(log: AnyStr, nonce: str) -> AnyStr:

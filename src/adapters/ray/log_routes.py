@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Final
+from weakref import WeakSet
 
 import attrs
 
-_REMEMBERED = 1000
+MAX_QUICK: Final = 50
+"""How many quick streams of one head are open at once from here.
+
+A head has room for a hundred, from everybody, and what finds none waits there in silence, its state
+API (`ray list`) too.
+"""
+
+_REMEMBERED: Final = 1000
 """How many jobs are remembered; each is forgotten when its next stream begins."""
 
 
@@ -30,7 +39,22 @@ class LogRoutes:
 
     quick: bool = True
     """Whether the head is thought to have the quick log stream."""
-    _begun: OrderedDict[str, LogPlace] = attrs.field(factory=OrderedDict, init=False)
+    max_quick: int = MAX_QUICK
+    """How many quick streams may be open at once."""
+    # Weak, since nobody tells a protocol that its connection has broken.
+    _open: WeakSet[object] = attrs.field(factory=WeakSet, init=False, repr=False)
+    _begun: OrderedDict[str, LogPlace] = attrs.field(factory=OrderedDict, init=False, repr=False)
+
+    def begin_quick(self, stream: object) -> bool:
+        """Give a stream leave to go the quick way, if there is room; until it is ended or gone."""
+        if len(self._open) >= self.max_quick:
+            return False
+        self._open.add(stream)
+        return True
+
+    def end_quick(self, stream: object) -> None:
+        """Take note that a stream does not need its room any more."""
+        self._open.discard(stream)
 
     def keep(self, job_id: str, place: LogPlace) -> None:
         """Remember how far a stream has come whose connection was closed after an answer."""

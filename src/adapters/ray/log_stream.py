@@ -17,8 +17,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, assert_never
 
+import attrs
+
 from adapters.ray.http_answers import Body, Broken, Done, Head, HttpAnswers
-from adapters.ray.log_events import Outcome, Published
+from adapters.ray.log_events import LogEvent, Outcome, Published
 from adapters.ray.log_frames import BrokenLogError, FrameReader
 from adapters.ray.log_routes import LogPlace, LogRoutes
 from adapters.services import ray_jobs
@@ -46,8 +48,8 @@ from runtime_core.events import (
 INTERVAL: Final = 0.02
 """Seconds between two looks of the node at the log.
 
-Half of it is how late a message comes (with 0.1 the median was 52 ms, with 0.02 it is 12 ms), and it
-costs the node about a thousandth of a core for each stream.
+Half of it is how late a message comes (with 0.1 the median was 52 ms, with 0.02 it is 12 ms). Each
+stream costs the node about a thousandth of a core.
 """
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
@@ -135,7 +137,7 @@ class RayLogStream:
         self._reader: FrameReader | None = None
         self._head: Head | None = None
         self._body = bytearray()
-        self._take: Callable[[bytes, list[StreamEvent]], None] = self._take_answer
+        self._in_tail = False
         self._is_open = False
         self._ended = False
 
@@ -155,8 +157,12 @@ class RayLogStream:
     def receive(self, data: bytes) -> Sequence[StreamEvent]:
         """See `StreamProtocol`."""
         events: list[StreamEvent] = []
-        if not self._ended:
-            self._take(data, events)
+        if self._ended:
+            return ()
+        if self._in_tail:
+            self._take_tail(data, events)
+        else:
+            self._take_answer(data, events)
         return events
 
     def data_to_send(self) -> bytes:
@@ -184,13 +190,18 @@ class RayLogStream:
         self._place = place
         self._reader = FrameReader(place.nonce, self._after)
         if place.by_tail or not self._routes.quick:
-            self._tail.start(self._caller.headers())
-            self._take = self._take_tail
+            self._start_tail()
         elif place.is_final:
             self._ask(self._base + ray_jobs.log_file_path(place.node_id, self._job_id))
+        elif not self._routes.begin_quick(self):
+            self._start_tail()
         else:
             path = ray_jobs.log_stream_path(place.node_id, self._job_id, self._interval)
             self._ask(self._base + path)
+
+    def _start_tail(self) -> None:
+        self._in_tail = True
+        self._tail.start(self._caller.headers())
 
     # ---- answers over HTTP ---------------------------------------------------------------------
 
@@ -251,6 +262,9 @@ class RayLogStream:
             # Its status says more than a body that broke off.
             self._take_end(False, events)
             return
+        if self._place is not None and self._head is None and ended:
+            # Past its hundred streams a head may say nothing, until the connection is given up.
+            self._routes.keep(self._job_id, attrs.evolve(self._place, by_tail=True))
         self._fail(self._caller.hidden(what), events, retryable=began or ended)
 
     def _go_on(self, place: LogPlace, is_kept: bool, events: list[StreamEvent]) -> None:
@@ -302,7 +316,8 @@ class RayLogStream:
         assert self._head is not None
         status, body = self._head.status, bytes(self._body)
         error = self._caller.refusal(status, self._head.headers, body)
-        by_tail = LogPlace(place.node_id, place.nonce, place.is_final, by_tail=True)
+        self._routes.end_quick(self)
+        by_tail = attrs.evolve(place, by_tail=True)
         if status in _NO_SUCH_ROUTE:
             self._routes.quick = False
             self._go_on(by_tail, is_kept, events)
@@ -322,15 +337,19 @@ class RayLogStream:
 
     def _take_log(self, data: bytes, events: list[StreamEvent]) -> None:
         assert self._reader is not None
+        broken: BrokenLogError | None = None
+        found: Sequence[LogEvent]
         try:
             found = self._reader.feed(data)
         except BrokenLogError as error:
-            self._end(StreamFailed(self._connection, error), events)
-            return
+            broken, found = error, error.before
         messages = tuple([event.text for event in found if isinstance(event, Published)])
         if messages:
             events.append(InterimReceived(self._connection, messages))
-        if self._reader.outcome is not None:
+        if broken is not None and self._reader.outcome is None:
+            self._end(StreamFailed(self._connection, broken), events)
+            return
+        if self._reader.outcome is not None or self._reader.is_over:
             self._close_log(events)
 
     def _close_log(self, events: list[StreamEvent]) -> None:
@@ -395,5 +414,6 @@ class RayLogStream:
             events.append(StreamOpened(self._connection))
 
     def _end(self, event: StreamEvent, events: list[StreamEvent]) -> None:
+        self._routes.end_quick(self)
         events.append(event)
         self._ended = True

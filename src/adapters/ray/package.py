@@ -47,6 +47,7 @@ _MODULES = (
     "local/host.py",
     "ray/frame_writer.py",
     "ray/hosted_run.py",
+    "ray/log_ending.py",
 )
 
 

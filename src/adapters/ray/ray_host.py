@@ -62,10 +62,12 @@ _FOR_RAYS_OWN_PYTHON = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 def main() -> int:
     """Run the program; give the exit code."""
     sys.path.insert(0, HERE)
-    from adapters.ray.frame_writer import ERROR, STARTED, frames
+    from adapters.ray.frame_writer import ERROR, GONE, STARTED, frames
+    from adapters.ray.log_ending import end_the_log
 
     nonce = os.environ[NONCE_VARIABLE]
     _write(frames(nonce, 0, STARTED))
+    end_the_log(b"".join(frames(nonce, 0, GONE)))
     if sys.version_info < _OLDEST_PYTHON:
         _write(frames(nonce, 0, ERROR, _too_old()))
         return 1
