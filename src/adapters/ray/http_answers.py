@@ -58,7 +58,7 @@ class Broken:
     """What comes is no HTTP, or not what was promised. The last piece."""
 
     what: str
-    """What is wrong with it, to follow a name; it may quote what came."""
+    """What is wrong with it, to follow a name."""
     began: bool
     """Whether an answer had begun."""
 
@@ -76,7 +76,7 @@ class HttpAnswers:
 
     def __init__(self, netloc: str) -> None:
         self._netloc = netloc
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._http = _connection()
         self._buffer = bytearray()
         self._searched = 0
         self._budget = MAX_HEAD_BYTES
@@ -88,8 +88,7 @@ class HttpAnswers:
         Raises:
             UsageError: if the target or a header cannot be sent; it is not quoted.
         """
-        if self._http.our_state is not h11.IDLE:
-            self._http.start_next_cycle()
+        self._http = _connection()  # one may have been used
         self._budget, self._in_head, self._searched = MAX_HEAD_BYTES, True, 0
         try:
             request = h11.Request(
@@ -106,17 +105,18 @@ class HttpAnswers:
     def receive(self, data: bytes) -> list[Piece]:
         """Take what was read, ``b""`` at the end; give what is there of the answer. Never raises.
 
-        After `Done` nothing is read before the next request: `rest` has it.
+        After `Done` nothing is read before the next request: `take_rest` has it.
         """
         found: list[Piece] = []
         try:
             self._read(data, found)
         except (h11.ProtocolError, UnicodeError) as error:
-            found.append(Broken(str(error), not self._in_head))
+            # What follows the colon is a part of what came, as it was cut.
+            found.append(Broken(str(error).partition(":")[0], not self._in_head))
         return found
 
-    def rest(self) -> bytes:
-        """Give what came after a complete answer."""
+    def take_rest(self) -> bytes:
+        """Give what came after a complete answer; before the next request."""
         return bytes(self._http.trailing_data[0])
 
     def _read(self, data: bytes, found: list[Piece]) -> None:
@@ -177,3 +177,7 @@ class HttpAnswers:
                 found.append(Body(b"".join(parts)))
         if isinstance(event, h11.EndOfMessage):
             found.append(Done(self._http.our_state is h11.DONE is self._http.their_state))
+
+
+def _connection() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)

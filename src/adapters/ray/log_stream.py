@@ -177,6 +177,7 @@ class RayLogStream:
 
     def close(self) -> None:
         """See `StreamProtocol`. Only the tail has a word for it."""
+        self._routes.end_quick(self)
         self._tail.close()
 
     # ---- asking --------------------------------------------------------------------------------
@@ -206,9 +207,9 @@ class RayLogStream:
     # ---- answers over HTTP ---------------------------------------------------------------------
 
     def _take_answer(self, data: bytes, events: list[StreamEvent]) -> None:
-        pieces = self._http.receive(data)
-        while pieces and not self._ended:
-            piece = pieces.pop(0)
+        for piece in self._http.receive(data):
+            if self._ended:
+                return
             match piece:
                 case Head():
                     self._head = piece
@@ -268,8 +269,11 @@ class RayLogStream:
         self._fail(self._caller.hidden(what), events, retryable=began or ended)
 
     def _go_on(self, place: LogPlace, is_kept: bool, events: list[StreamEvent]) -> None:
-        if is_kept and not self._http.rest():
+        if is_kept:
+            rest = self._http.take_rest()
             self._ask_for_log(place)
+            if rest:  # unasked for; no different than if it had come a moment later
+                events += self.receive(rest)
             return
         self._routes.keep(self._job_id, place)
         what = "the connection was closed after an answer; the next one goes on from there"
