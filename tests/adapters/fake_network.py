@@ -241,6 +241,7 @@ class SocketModule:
     TCP_NODELAY = socket.TCP_NODELAY
     SOL_SOCKET = socket.SOL_SOCKET
     SO_ERROR = socket.SO_ERROR
+    SO_KEEPALIVE = socket.SO_KEEPALIVE
     SHUT_WR = socket.SHUT_WR
     network: NetworkReactor
 

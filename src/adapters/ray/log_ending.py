@@ -34,8 +34,8 @@ exec 3<&0
 """
 
 
-def end_the_log(frame: bytes) -> None:
-    """See to it that this frame is written when this process is gone, several times.
+def end_the_log(frame: bytes, pauses: str = _PAUSES) -> None:
+    """See to it that this frame is written when this process is gone, once after each pause.
 
     Without a shell nothing is.
     """
@@ -43,7 +43,7 @@ def end_the_log(frame: bytes) -> None:
     text = frame.decode("ascii").rstrip("\n")  # the shell writes the line break
     with contextlib.suppress(OSError):
         subprocess.run(  # noqa: S603 - a script of ours
-            ["/bin/sh", "-c", _SCRIPT, "sh", text, _PAUSES],
+            ["/bin/sh", "-c", _SCRIPT, "sh", text, pauses],
             stdin=ended,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
