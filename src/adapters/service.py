@@ -7,28 +7,33 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+import attrs
+
 from adapters.backend import RuntimeBackend
+from adapters.client_calls import ClientCalls
 from adapters.closing import Closing
 from adapters.http.client import RuntimeClient
 from adapters.http.credentials import TokenProvider
 from adapters.http.current_client import CurrentRuntimeClient
-from adapters.http.transport import StreamClient
+from adapters.http.transport import ClientTransport, StreamClient
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.job_base import JobArguments
 from adapters.paging import entries
 from adapters.parameters import ParameterNamespace, plain_inputs
 from adapters.proxy import ENVIRONMENT
 from adapters.run_options import RunOptions
-from adapters.service_programs import ServicePrograms
-from adapters.services.dialect import dialect_of
+from adapters.service_calls import ServiceCalls
+from adapters.service_programs import ProgramKeeper, ServicePrograms
+from adapters.services.dialect import DocumentReader, dialect_of
 from adapters.services.ibm_legacy import as_promised
 from adapters.tls import ClientCert, FilePath
-from adapters.transport import DEFAULT_STATUS_RATE
+from adapters.transport import DEFAULT_STATUS_RATE, Transport
+from adapters.transport_jobs import TransportJobs
 from adapters.value_type import Value
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
-from runtime_core.documents import BackendDocument, read_backend, read_job, read_job_page
-from runtime_core.errors import OptionsError, UsageError
+from runtime_core.documents import read_job
+from runtime_core.errors import UsageError
 from runtime_core.events import JobQueued, UnknownStatusReported
 from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Observer
@@ -161,26 +166,45 @@ class RuntimeService(ServicePrograms, Closing):
             case _:
                 raise UsageError(f"there are the dialects legacy and current, not {dialect!r}")
         client.status_requests_per_second = status_requests_per_second
-        self._set_up(client, streams, decoders, on_unknown_status, tags, observer)
+        if tags:
+            client.tags = tags
+        self._connect(client, streams, decoders, on_unknown_status, observer)
 
-    def _set_up(
+    def _connect(
         self,
         client: RuntimeClient,
         streams: StreamClient | None,
         decoders: DecoderRegistry | None,
         on_unknown_status: JobState | None = None,
-        tags: Sequence[AnyTag] = (),
+        observer: Observer | None = None,
+        account: Mapping[str, str] | None = None,
+    ) -> None:
+        """Speak with a service by a client, instead of `__init__`."""
+        self._client = client
+        traits = None if streams is None else streams.traits
+        self._set_up(
+            ClientTransport(client, streams, traits),
+            ClientCalls(client, account or {}),
+            client,
+            decoders,
+            on_unknown_status,
+            observer,
+        )
+
+    def _set_up(
+        self,
+        transport: Transport,
+        calls: ServiceCalls,
+        programs: ProgramKeeper,
+        decoders: DecoderRegistry | None,
+        on_unknown_status: JobState | None = None,
         observer: Observer | None = None,
     ) -> None:
-        super().__init__(client)
-        self._client = client
-        if tags:
-            client.tags = tags
-        self._streams = streams
-        self._account: dict[str, str] = {}
-        self._decoders = DecoderRegistry() if decoders is None else decoders
-        self._on_unknown_status = on_unknown_status
-        self._observer = observer
+        """Have jobs by a transport, and everything else by `calls`, instead of `__init__`."""
+        super().__init__(programs)
+        self._calls = calls
+        known = DecoderRegistry() if decoders is None else decoders
+        self._jobs = TransportJobs(transport, None, known, on_unknown_status, observer)
 
     @staticmethod
     def local(
@@ -217,12 +241,12 @@ class RuntimeService(ServicePrograms, Closing):
     @property
     def url(self) -> str:
         """Where the service is."""
-        return self._client.url
+        return self._calls.url
 
     @property
     def has_streams(self) -> bool:
         """Whether jobs can be streamed; if not, they are polled."""
-        return self._streams is not None
+        return self._jobs.transport.traits.pushes
 
     def __repr__(self) -> str:
         return f"<RuntimeService {self.url}>"
@@ -273,43 +297,19 @@ class RuntimeService(ServicePrograms, Closing):
         image: str,
     ) -> JobArguments:
         """Submit a job; see `run`."""
-        chosen = RunOptions.of(options)
         decoder = ResultDecoder if result_decoder is None else result_decoder
         # Before the job is there: nobody would learn its id from a refusal.
-        choose_decoder(program_id, self._decoders, None, decoder)
+        choose_decoder(program_id, self._jobs.decoders, None, decoder)
         params = plain_inputs(inputs)
-        answer = self._client.program_run(
-            program_id,
-            chosen.backend_name,
-            params,
-            image=image or chosen.image or "",
-            log_level=chosen.log_level or None,
-            **self._account,
-            **self._current_options(chosen),
-        )
-        told = answer.get("backend")
-        return JobArguments(
-            backend=self._backend(told if isinstance(told, str) and told else chosen.backend_name),
-            api_client=self._client,
-            ws_client=self._streams,
-            job_id=answer["id"],
-            program_id=program_id,
+        submitted = self._calls.submit(program_id, options, params, image)
+        return attrs.evolve(
+            self._jobs.known(submitted.job_id, program_id),
+            backend=self._backend(submitted.backend),
             params=params,
             result_decoder=decoder,
-            image=image or chosen.image or "",
-            decoders=self._decoders,
-            on_unknown_status=self._on_unknown_status,
+            image=submitted.image,
             initial=JobQueued(),
-            observer=self._observer,
         )
-
-    def _current_options(self, chosen: RunOptions) -> dict[str, Any]:
-        """Give what only the current service takes."""
-        given = {"tags": chosen.job_tags, "max_execution_time": chosen.max_execution_time}
-        wanted = {name: value for name, value in given.items() if value}
-        if wanted and not isinstance(self._client, CurrentRuntimeClient):
-            raise OptionsError("job_tags and max_execution_time are of the current dialect")
-        return wanted
 
     def job(self, job_id: str) -> RuntimeJob:
         """Find a job again.
@@ -346,21 +346,11 @@ class RuntimeService(ServicePrograms, Closing):
         self, handle: JobHandle, callback: object, result_decoder: Decoder[Any] | None
     ) -> JobArguments:
         """Take a job up; see `take_up`."""
-        if callback is not None and not self.has_streams:
-            raise UsageError("the service has no streams: take it up without callback, and wait")
-        return JobArguments.of(
-            handle,
-            self._client,
-            self._streams,
-            result_decoder=result_decoder,
-            decoders=self._decoders,
-            on_unknown_status=self._on_unknown_status,
-            observer=self._observer,
-        )
+        return self._jobs.taken_up(handle, callback, result_decoder)
 
     def _find_job(self, job_id: str) -> JobArguments:
         """Find a job again; see `job`."""
-        return self._told(self._client.job_get(job_id))
+        return self._told(self._calls.job_get(job_id))
 
     def jobs(
         self,
@@ -390,8 +380,7 @@ class RuntimeService(ServicePrograms, Closing):
         """Find jobs; see `jobs`."""
 
         def page(size: int, offset: int) -> tuple[Sequence[object], int]:
-            answer = self._client.jobs_get(size, offset, pending, program_id)
-            return answer.get("jobs") or (), as_promised(read_job_page, answer).count
+            return self._calls.jobs_get(size, offset, pending, program_id)
 
         found = {each.job_id: each for each in map(self._told, entries(page, limit, skip))}
         return list(found.values())
@@ -403,7 +392,7 @@ class RuntimeService(ServicePrograms, Closing):
             RuntimeJobNotFoundError: if the service does not know it.
             TransportError: if it has not ended (status 409), or the service cannot be asked.
         """
-        self._client.job_delete(job_id)
+        self._calls.job_delete(job_id)
 
     # ---- where they run ------------------------------------------------------------------------
 
@@ -417,25 +406,22 @@ class RuntimeService(ServicePrograms, Closing):
             TransportError: if there is none (status 404; also if the service does not tell of
                 backends, as the local service does), or the service cannot be asked.
         """
-        document = self._backend_document(name)
+        document = self._calls.backend_get(name)
         return RuntimeBackend(document.name, lambda: document)
 
     def _backend(self, name: str | None) -> RuntimeBackend | None:
         """A backend that nothing is asked about yet; None if it has no name."""
-        return RuntimeBackend(name, lambda: self._backend_document(name)) if name else None
-
-    def _backend_document(self, name: str | None) -> BackendDocument:
-        return as_promised(read_backend, self._client.backend_get(name))
+        return RuntimeBackend(name, lambda: self._calls.backend_get(name)) if name else None
 
     # ---- the object ----------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._calls.close()
 
     def logout(self) -> None:
         """Have the service forget what it has cached of the access token's rights."""
-        self._client.logout()
+        self._calls.logout()
 
     def _make_job(self, given: JobArguments, callback: InterimCallback | None = None) -> RuntimeJob:
         """Make a job of the class that this service gives."""
@@ -443,18 +429,16 @@ class RuntimeService(ServicePrograms, Closing):
 
     def _told(self, answer: object) -> JobArguments:
         """Read what the service says of a job."""
-        document = as_promised(read_job, answer)
-        said = dialect_of(self._client).status_event(answer)
-        return JobArguments(
+        document = as_promised(self._read_document, answer)
+        said = self._calls.known_state(answer)
+        return attrs.evolve(
+            self._jobs.known(document.id, document.program_id),
             backend=self._backend(document.backend),
-            api_client=self._client,
-            ws_client=self._streams,
-            job_id=document.id,
-            program_id=document.program_id,
             image=document.image,
-            decoders=self._decoders,
-            on_unknown_status=self._on_unknown_status,
             initial=None if isinstance(said, UnknownStatusReported) else said,
             document=document,
-            observer=self._observer,
         )
+
+    @property
+    def _read_document(self) -> DocumentReader:
+        return dialect_of(self._jobs.transport).read_document or read_job

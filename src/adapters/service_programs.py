@@ -7,9 +7,8 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-from adapters.http.program_calls import ProgramCalls
 from adapters.paging import entries
 from adapters.programs import program_name, read_source
 from adapters.runtime_program import RuntimeProgram
@@ -19,6 +18,55 @@ from runtime_core.errors import TransportError, UsageError
 from runtime_core.tagged_json import encode_tagged
 
 _PLAIN_FACTS = ("name", "description", "max_execution_time", "spec")
+
+
+class ProgramKeeper(Protocol):
+    """What keeps programs, as `ProgramCalls` has it; several threads may call it at once."""
+
+    def program_create(
+        self,
+        name: str,
+        data: bytes | str,
+        *,
+        max_execution_time: int,
+        description: str = "",
+        is_public: bool = False,
+        spec: Mapping[str, object] | None = None,
+    ) -> Mapping[str, Any]:
+        """Add a program; its id is at ``["id"]``."""
+        ...
+
+    def programs_get(self, limit: int, skip: int) -> Mapping[str, Any]:
+        """Give a page of the programs, for `read_program_page`."""
+        ...
+
+    def program_get(self, program_id: str) -> Mapping[str, Any]:
+        """Give a program, for `read_program`."""
+        ...
+
+    def program_delete(self, program_id: str) -> None:
+        """Remove a program."""
+        ...
+
+    def program_update(
+        self,
+        program_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        max_execution_time: int | None = None,
+        spec: Mapping[str, object] | None = None,
+    ) -> None:
+        """Change what a program says of itself; what is None stays."""
+        ...
+
+    def program_update_data(self, program_id: str, data: bytes | str) -> None:
+        """Give a program another source."""
+        ...
+
+    def set_program_visibility(self, program_id: str, public: bool) -> None:
+        """Say whether everybody may see and run a program."""
+        ...
 
 
 class ServicePrograms:
@@ -32,8 +80,8 @@ class ServicePrograms:
     program_class: ClassVar[type[RuntimeProgram]] = RuntimeProgram
     """What programs are given as."""
 
-    def __init__(self, client: ProgramCalls) -> None:
-        self._program_calls = client
+    def __init__(self, keeper: ProgramKeeper) -> None:
+        self._program_calls = keeper
         self._known: dict[str, RuntimeProgram] = {}
         self._listed: list[RuntimeProgram] | None = None
 

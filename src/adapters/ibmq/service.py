@@ -19,6 +19,7 @@ from adapters.parameters import ParameterNamespace
 from adapters.run_options import RunOptions
 from adapters.service import RuntimeService
 from adapters.service_programs import read_metadata
+from adapters.transport import Transport
 from adapters.websocket.client import RuntimeWebsocketClient
 from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.errors import RuntimeProgramNotFoundError
@@ -57,15 +58,14 @@ class IBMRuntimeService(RuntimeService):
         self._provider = provider
         self._owned = True
         if provider is None:
-            service: RuntimeService = RuntimeService.local()
-            self._set_up(service._client, service._streams, decoders, on_unknown_status)  # noqa: SLF001
+            self._share(RuntimeService.local(), decoders, on_unknown_status)
         elif isinstance(provider, RuntimeService):
             self._owned = False
-            self._set_up(
-                provider._client,  # noqa: SLF001 - of the class that this one is based on
-                provider._streams,  # noqa: SLF001
-                provider._decoders if decoders is None else decoders,  # noqa: SLF001
-                provider._on_unknown_status if on_unknown_status is None else on_unknown_status,  # noqa: SLF001
+            theirs = provider._jobs  # noqa: SLF001 - of the class that this one is based on
+            self._share(
+                provider,
+                theirs.decoders if decoders is None else decoders,
+                theirs.on_unknown_status if on_unknown_status is None else on_unknown_status,
             )
         else:
             account = provider.credentials
@@ -73,8 +73,19 @@ class IBMRuntimeService(RuntimeService):
             streams = RuntimeWebsocketClient(
                 account.runtime_url, account.access_token or "", tls=client.tls
             )
-            self._set_up(client, streams, decoders, on_unknown_status)
-            self._account = account_of(account)
+            self._connect(client, streams, decoders, on_unknown_status, account=account_of(account))
+
+    def _share(
+        self,
+        service: RuntimeService,
+        decoders: DecoderRegistry | None,
+        on_unknown_status: JobState | None,
+    ) -> None:
+        """Speak with the same service as another object."""
+        transport = service._jobs.transport  # noqa: SLF001 - of the class that this one is based on
+        assert isinstance(transport, Transport)
+        keeper = service._program_calls  # noqa: SLF001
+        self._set_up(transport, service._calls, keeper, decoders, on_unknown_status)  # noqa: SLF001
 
     def close(self) -> None:
         """Close the connections, if they are its own."""

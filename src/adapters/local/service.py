@@ -32,7 +32,9 @@ class LocalRuntimeService(RuntimeService):
         require_extra()
         directory = data_directory(data)
         client = LocalClient(directory, workers)
-        self._set_up(client, LocalStreams(client), decoders, tags=tags, observer=observer)
+        if tags:
+            client.tags = tags
+        self._connect(client, LocalStreams(client), decoders, observer=observer)
         self._data = directory
 
     @property
