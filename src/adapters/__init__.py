@@ -1,8 +1,8 @@
 """What touches the world: transports, drivers, service dialects, and the jobs on top.
 
 Start with `RuntimeService`: `RuntimeService.local()` runs programs on this machine,
-`RuntimeService(url, access_token)` speaks with a service somewhere else. Its `run` gives a
-`RuntimeJob`.
+`RuntimeService.ray(url, token)` on a Ray cluster, `RuntimeService(url, access_token)` speaks with a
+service somewhere else. Its `run` gives a `RuntimeJob`.
 
 Each module logs under its own name, for instance ``adapters.drivers.job_runner``; nothing of it is
 seen before the program sets `logging` up. A WARNING is what is tried again, or was lost, an ERROR
@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from adapters.local.local_runner import LocalRunner
     from adapters.local.process import LocalServiceProcess
     from adapters.local.service import LocalRuntimeService
+    from adapters.ray.options import RayOptions
+    from adapters.ray.service import RayRuntimeService
 
 __all__ = [
     "CURRENT",
@@ -98,6 +100,8 @@ __all__ = [
     "LocalServiceProcess",
     "ParameterNamespace",
     "Proxy",
+    "RayOptions",
+    "RayRuntimeService",
     "RunOptions",
     "RuntimeBackend",
     "RuntimeClient",
@@ -130,7 +134,8 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
-# Who uses neither asyncio, nor a journal, nor the service of this machine does not pay for them.
+# Who uses neither asyncio, nor a journal, nor the service of this machine, nor Ray does not pay for
+# them.
 _AT_FIRST_USE = {
     "AsyncInterimCallback": "adapters.async_job",
     "AsyncInterimResults": "adapters.drivers.async_subscriber",
@@ -141,6 +146,8 @@ _AT_FIRST_USE = {
     "LocalRunner": "adapters.local.local_runner",
     "LocalRuntimeService": "adapters.local.service",
     "LocalServiceProcess": "adapters.local.process",
+    "RayOptions": "adapters.ray.options",
+    "RayRuntimeService": "adapters.ray.service",
 }
 
 

@@ -15,7 +15,7 @@ from adapters.job_base import JobArguments
 from adapters.parameters import ParameterNamespace
 from adapters.run_options import RunOptions
 from adapters.runtime_program import RuntimeProgram
-from adapters.service import RuntimeService, ServiceOptions
+from adapters.service import RayServiceOptions, RuntimeService, ServiceOptions
 from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.errors import UsageError
@@ -76,6 +76,11 @@ class AsyncRuntimeService:
             observer=observer,
         )
         return cls.of(service)
+
+    @classmethod
+    def ray(cls, url: str, token: str | None = None, **options: Unpack[RayServiceOptions]) -> Self:
+        """Take a Ray cluster for the service; see `RuntimeService.ray`. Awaits nothing."""
+        return cls.of(RuntimeService.ray(url, token, **options))
 
     @property
     def url(self) -> str:

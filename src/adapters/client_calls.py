@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from adapters.http.client import RuntimeClient
 from adapters.http.current_client import CurrentRuntimeClient
+from adapters.paging import entries
 from adapters.run_options import RunOptions
 from adapters.service_calls import Submitted
 from adapters.services.ibm_legacy import as_promised
@@ -67,11 +68,15 @@ class ClientCalls:
         return self.client.dialect.status_event(document)
 
     def jobs_get(
-        self, limit: int, skip: int, pending: bool | None, program_id: str | None
-    ) -> tuple[Sequence[object], int]:
+        self, limit: int | None, skip: int, pending: bool | None, program_id: str | None
+    ) -> Iterable[object]:
         """See `ServiceCalls`."""
-        answer = self.client.jobs_get(limit, skip, pending, program_id)
-        return answer.get("jobs") or (), as_promised(read_job_page, answer).count
+
+        def page(size: int, offset: int) -> tuple[Sequence[object], int]:
+            answer = self.client.jobs_get(size, offset, pending, program_id)
+            return answer.get("jobs") or (), as_promised(read_job_page, answer).count
+
+        return entries(page, limit, skip)
 
     def job_delete(self, job_id: str) -> None:
         """See `ServiceCalls`."""

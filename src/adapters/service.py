@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import attrs
 
@@ -18,7 +18,6 @@ from adapters.http.current_client import CurrentRuntimeClient
 from adapters.http.transport import ClientTransport, StreamClient
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.job_base import JobArguments
-from adapters.paging import entries
 from adapters.parameters import ParameterNamespace, plain_inputs
 from adapters.proxy import ENVIRONMENT
 from adapters.run_options import RunOptions
@@ -42,6 +41,7 @@ from runtime_core.tags import AnyTag
 
 if TYPE_CHECKING:
     from adapters.local.service import LocalRuntimeService
+    from adapters.ray.service import RayRuntimeService
 
 
 class _Network(TypedDict):
@@ -63,6 +63,21 @@ class ServiceOptions(TypedDict, total=False):
     decoders: DecoderRegistry | None
     resume: str
     streams_result: bool | None
+    on_unknown_status: JobState | None
+    ca_certs: FilePath | None
+    client_cert: ClientCert | None
+    tls: ssl.SSLContext | None
+    proxy: str | None
+    tags: Sequence[AnyTag]
+    status_requests_per_second: float
+    observer: Observer | None
+
+
+class RayServiceOptions(TypedDict, total=False):
+    """The named arguments of `RuntimeService.ray`, for whoever passes them on."""
+
+    token_provider: TokenProvider | None
+    decoders: DecoderRegistry | None
     on_unknown_status: JobState | None
     ca_certs: FilePath | None
     client_cert: ClientCert | None
@@ -143,9 +158,7 @@ class RuntimeService(ServicePrograms, Closing):
             "tls": tls,
             "proxy": proxy,
         }
-        if not status_requests_per_second > 0:
-            given = status_requests_per_second
-            raise ValueError(f"status_requests_per_second is a number above 0, not {given!r}")
+        rate = checked_rate(status_requests_per_second)
         client: RuntimeClient
         streams: StreamClient | None
         match dialect:
@@ -165,7 +178,7 @@ class RuntimeService(ServicePrograms, Closing):
                 )
             case _:
                 raise UsageError(f"there are the dialects legacy and current, not {dialect!r}")
-        client.status_requests_per_second = status_requests_per_second
+        client.status_requests_per_second = rate
         if tags:
             client.tags = tags
         self._connect(client, streams, decoders, on_unknown_status, observer)
@@ -237,6 +250,43 @@ class RuntimeService(ServicePrograms, Closing):
         return LocalRuntimeService(
             data=data, workers=workers, decoders=decoders, tags=tags, observer=observer
         )
+
+    @staticmethod
+    def ray(
+        url: str, token: str | None = None, **options: Unpack[RayServiceOptions]
+    ) -> RayRuntimeService:
+        """Take a Ray cluster for the service: the same programs, inputs and jobs as with `local`.
+
+        Nothing of Ray is needed here, and nothing of this library there. Making it asks nobody.
+
+        - Programs are in this object, and sent to the cluster as they are needed; another object
+          finds the jobs, and has to upload the programs again to run more.
+        - `run` takes the `options` of `RayOptions`: how many CPUs are reserved (1 by default, so
+          that jobs queue), other resources, environment variables, packages. There is no `image`.
+        - A result stands in the log of its job, on the node that ran it, and is lost with that
+          node. So it is read, and kept in this process, as soon as the job is seen to have ended.
+        - A cancel of a job that waits for its resources comes into effect when it gets them.
+
+        Args:
+            url: where the head's dashboard is, ``http://head:8265``.
+            token: the token that the head was started with (RAY_AUTH_TOKEN); None for a head that
+                wants none.
+            options: all but `url` and `token` are named, and as `RuntimeService` has them:
+                `token_provider`, `decoders`, `on_unknown_status`, `ca_certs`, `client_cert`, `tls`,
+                `proxy`, `tags`, `status_requests_per_second`, `observer`. Ray refuses a wrong token
+                with 403, which asks the provider, too.
+
+        Raises:
+            ValueError: if `url` or `proxy` cannot be one, the token cannot be sent, or
+                `status_requests_per_second` is not above 0.
+            OSError: if a certificate cannot be read.
+
+        Warns:
+            UserWarning: if the token would go over plain http to another machine.
+        """
+        from adapters.ray.service import RayRuntimeService
+
+        return RayRuntimeService(url, token, **options)
 
     @property
     def url(self) -> str:
@@ -378,11 +428,8 @@ class RuntimeService(ServicePrograms, Closing):
         self, limit: int | None, skip: int, pending: bool | None, program_id: str | None
     ) -> list[JobArguments]:
         """Find jobs; see `jobs`."""
-
-        def page(size: int, offset: int) -> tuple[Sequence[object], int]:
-            return self._calls.jobs_get(size, offset, pending, program_id)
-
-        found = {each.job_id: each for each in map(self._told, entries(page, limit, skip))}
+        documents = self._calls.jobs_get(limit, skip, pending, program_id)
+        found = {each.job_id: each for each in map(self._told, documents)}
         return list(found.values())
 
     def delete_job(self, job_id: str) -> None:
@@ -442,3 +489,15 @@ class RuntimeService(ServicePrograms, Closing):
     @property
     def _read_document(self) -> DocumentReader:
         return dialect_of(self._jobs.transport).read_document or read_job
+
+
+def checked_rate(status_requests_per_second: float) -> float:
+    """Give it back, if it can be how often a service is asked at most.
+
+    Raises:
+        ValueError: if it is not above 0.
+    """
+    if not status_requests_per_second > 0:
+        given = status_requests_per_second
+        raise ValueError(f"status_requests_per_second is a number above 0, not {given!r}")
+    return status_requests_per_second

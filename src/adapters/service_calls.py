@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -54,9 +54,9 @@ class ServiceCalls(Protocol):
         ...
 
     def jobs_get(
-        self, limit: int, skip: int, pending: bool | None, program_id: str | None
-    ) -> tuple[Sequence[object], int]:
-        """Give the documents of a page of jobs, and how many there are in all."""
+        self, limit: int | None, skip: int, pending: bool | None, program_id: str | None
+    ) -> Iterable[object]:
+        """Give the documents of jobs, the newest first; see `RuntimeService.jobs`."""
         ...
 
     def job_delete(self, job_id: str) -> None:
