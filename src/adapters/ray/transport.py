@@ -178,7 +178,7 @@ class RayTransport:
         try:
             outcome = self._outcome(job_id, nonce)
         except TransportError as error:
-            if _may_come_back(error):
+            if _may_pass(error):
                 raise
             return said
         return _ended(said, outcome)
@@ -231,9 +231,9 @@ class RayTransport:
             try:
                 outcome = self._outcome(job_id, nonce)
             except TransportError as error:
-                if _may_come_back(error):
+                if _may_pass(error):
                     raise
-                raise _lost(job_id, error) from error
+                raise _unreadable(job_id, error) from error
         if not isinstance(outcome, Returned):
             raise TransportError(f"Job {job_id} has no result: its log holds none.")
         self._outcomes.spend(job_id)
@@ -390,22 +390,23 @@ def _ended(said: JobSucceeded | JobFailed, outcome: Outcome | None) -> Lifecycle
     return said
 
 
-def _may_come_back(error: TransportError) -> bool:
-    """Whether a log that could not be read may be read later.
+def _may_pass(error: TransportError) -> bool:
+    """Whether a log that could not be read is to be asked for again, before anything is said.
 
-    A node that is gone does not come back, though Ray's answer is one of those that may pass.
+    Not if the head has answered, and only the node of the log has not: that may last for ever, and
+    Ray knows the state of the job all the same.
     """
-    return error.retryable and error.reason_code != ray_jobs.NO_NODE
+    is_of_node = error.reason_code == ray_jobs.NO_NODE or error.status_code == 500
+    return error.retryable and not is_of_node
 
 
-def _lost(job_id: str, error: TransportError) -> TransportError:
-    why = f"its log cannot be read: {stated(error)}"
+def _unreadable(job_id: str, error: TransportError) -> TransportError:
     if error.reason_code == ray_jobs.NO_NODE:
-        why = "it stood in the log on the node that ran the job, and that node is gone"
+        what = "is lost: it stood in the log on the node that ran the job, and that node is gone"
+    else:
+        what = f"cannot be read from its log: {stated(error)}"
     return TransportError(
-        f"The result of job {job_id} is lost: {why}.",
-        error.status_code,
-        reason_code=error.reason_code,
+        f"The result of job {job_id} {what}.", error.status_code, reason_code=error.reason_code
     )
 
 
