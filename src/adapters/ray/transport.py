@@ -1,42 +1,23 @@
 """The transport of jobs on a Ray cluster.
 
-Ray's own status is the authority on the state of a job. What a job that has ended has returned or
-raised stands in its log, and what the log says is kept as soon as it was seen:
-
-| command | Ray says | the log says | reply |
-|---|---|---|---|
-| FetchStatus | PENDING, RUNNING | | JobQueued, JobStarted |
-| | STOPPED | | JobCancelled |
-| | SUCCEEDED or FAILED | a result | JobSucceeded |
-| | SUCCEEDED or FAILED | why there is none | JobFailed, with that and with Ray's code |
-| | SUCCEEDED | neither | JobFailed, with a sentence |
-| | SUCCEEDED | it is lost | JobSucceeded |
-| | FAILED | neither, or it is lost | JobFailed, with what Ray says |
-| FetchResult | | a result | ResultReceived |
-| | | anything else, or it is lost | RequestFailed, not retryable |
-| FetchFailure | | | FailureReceived, as of FetchStatus |
-| SendCancel | stopped | | CancelAccepted |
-| | not stopped | | CancelRefused |
-
-Of a job that this library has not submitted, only what Ray says is told.
+Which reply a command gets, and how a job has ended, says `endings`.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, assert_never
-
-import attrs
 
 from adapters.http.transport import StreamSource, as_transport_error
 from adapters.job_logs import LogPart
 from adapters.ray import ray_host
 from adapters.ray.client import RayClient
+from adapters.ray.endings import Endings
 from adapters.ray.frame_writer import SEPARATOR
-from adapters.ray.log_events import Outcome, Raised, Returned
-from adapters.ray.log_frames import FrameReader, printed
+from adapters.ray.listing import RayListing
+from adapters.ray.log_frames import printed
 from adapters.ray.options import RayOptions
 from adapters.ray.outcomes import Outcomes
 from adapters.ray.package import ENTRYPOINT, Order, order_env, pack_program
@@ -45,7 +26,7 @@ from adapters.services import ray_jobs
 from adapters.services.dialect import Dialect
 from adapters.services.ibm_legacy import as_promised
 from adapters.services.ray_jobs import RAY, TRAITS, is_final, nonce_of
-from adapters.transport import ListedPage, Stream
+from adapters.transport import Stream
 from runtime_core.commands import (
     FetchFailure,
     FetchResult,
@@ -54,32 +35,21 @@ from runtime_core.commands import (
     RequestCommand,
     SendCancel,
 )
-from runtime_core.errors import TransportError, stated
+from runtime_core.errors import TransportError
 from runtime_core.events import (
     CancelAccepted,
     CancelRefused,
     FailureReceived,
     JobFailed,
-    JobSucceeded,
-    LifecycleEvent,
     ReplyEvent,
     RequestFailed,
     ResultReceived,
-    UnknownStatusReported,
 )
 from runtime_core.tagged_json import encode_tagged
 from runtime_core.traits import ServiceTraits
 
 BACKEND: Final = "ray"
 """What the one backend of a cluster is called."""
-
-_ENDING: Final = 2.0  # seconds, many times what Ray takes to notice the end of a program
-_STEP: Final = 0.03  # seconds
-
-_NO_RESULT: Final = (
-    "Ray says that the job succeeded, but its log holds no result: it was not run to its end by "
-    "this library, or its log has been changed."
-)
 
 
 class RayTransport:
@@ -115,9 +85,7 @@ class RayTransport:
         self._client = client
         self._streams = streams
         self._programs = programs
-        self._outcomes = outcomes
-        self._pause = pause
-        self._now = now
+        self._endings = Endings(client, outcomes, pause=pause, now=now)
         self._listing = RayListing(client, outcomes)
 
     @property
@@ -156,11 +124,11 @@ class RayTransport:
         request = command.request
         match command:
             case FetchStatus():
-                return self._status(job_id, request)
+                return self._endings.status(job_id, request)
             case FetchResult():
-                return ResultReceived(request, self._result(job_id))
+                return ResultReceived(request, self._endings.result(job_id))
             case FetchFailure():
-                said = self._status(job_id, request)
+                said = self._endings.status(job_id, request)
                 if isinstance(said, JobFailed):
                     return FailureReceived(request, said.reason, said.reason_code)
                 return FailureReceived(request, None)
@@ -168,76 +136,6 @@ class RayTransport:
                 stopped = self._client.job_stop(job_id)
                 return CancelAccepted(request) if stopped else CancelRefused(request)
         assert_never(command)
-
-    def _status(self, job_id: str, request: int) -> LifecycleEvent | UnknownStatusReported:
-        document = self._settled(job_id)
-        said = RAY.status_event(document, request)
-        nonce = nonce_of(document)
-        if nonce is None or not isinstance(said, JobSucceeded | JobFailed):
-            return said
-        try:
-            outcome = self._outcome(job_id, nonce)
-        except TransportError as error:
-            if _may_pass(error):
-                raise
-            return said
-        return _ended(said, outcome)
-
-    def _settled(self, job_id: str) -> dict[str, Any]:
-        """Ask for a job's document; where its end was seen, until Ray has seen it too.
-
-        That takes Ray a part of a second from the program's last words on. It is waited for here
-        and not by the machine, which asks again after the delay of a job that runs on, and that has
-        grown long by then.
-        """
-        document = self._client.job_get(job_id)
-        last = self._now() + _ENDING
-        while (
-            not is_final(document) and self._outcomes.get(job_id) is not None and self._now() < last
-        ):
-            self._pause(_STEP)
-            document = self._client.job_get(job_id)
-        return document
-
-    def _outcome(self, job_id: str, nonce: str) -> Outcome | None:
-        """Give how a job that has ended did so; None if its log does not say it.
-
-        Raises:
-            TransportError: if the log cannot be read.
-        """
-        kept = self._outcomes.get(job_id)
-        if kept is not None:
-            return kept
-        reader = FrameReader(nonce)
-        reader.feed(self._client.job_logs_text(job_id).encode(errors="surrogatepass"))
-        if reader.outcome is not None:
-            self._outcomes.put(job_id, reader.outcome)
-        return reader.outcome
-
-    def _result(self, job_id: str) -> str:
-        """Give the result of a job.
-
-        Raises:
-            TransportError: if there is none, or it is lost.
-        """
-        outcome = self._outcomes.get(job_id)
-        if outcome is None:
-            nonce = nonce_of(self._client.job_get(job_id))
-            if nonce is None:
-                raise TransportError(
-                    f"Job {job_id} has no result: it was not submitted by this library, and Ray "
-                    "keeps no more of it than its log."
-                )
-            try:
-                outcome = self._outcome(job_id, nonce)
-            except TransportError as error:
-                if _may_pass(error):
-                    raise
-                raise _unreadable(job_id, error) from error
-        if not isinstance(outcome, Returned):
-            raise TransportError(f"Job {job_id} has no result: its log holds none.")
-        self._outcomes.spend(job_id)
-        return outcome.text
 
     # ---- submissions ---------------------------------------------------------------------------
 
@@ -341,73 +239,6 @@ class RayTransport:
         told = as_promised(ray_jobs.read_document, self._client.job_get(job_id))
         moments = {"created": told.created, "finished": told.ended}
         return {"timestamps": {name: moment for name, moment in moments.items() if moment}}
-
-
-@attrs.frozen
-class RayListing:
-    """Asks about many jobs at once, by the list of all; a `JobListing`.
-
-    It leaves out those that have ended, as Ray says or as was seen already: what became of them
-    stands in their logs, and each is asked about alone.
-    """
-
-    client: RayClient
-    """Speaks with the head."""
-    outcomes: Outcomes
-    """Knows the ends that were seen."""
-
-    def page(
-        self,
-        limit: int,  # noqa: ARG002 - Ray gives all of them
-        skip: int,  # noqa: ARG002
-        wanted: Collection[str],
-    ) -> ListedPage:
-        """See `JobListing`."""
-        jobs = ray_jobs.listed_jobs(self.client.jobs_list())
-        found = {
-            job_id: document
-            for job_id, document in jobs
-            if job_id in wanted and not is_final(document) and self.outcomes.get(job_id) is None
-        }
-        return ListedPage(len(jobs), found, has_more=False)
-
-    def status_event(self, document: object, request: int) -> ReplyEvent:
-        """See `JobListing`."""
-        return RAY.status_event(document, request)
-
-
-def _ended(said: JobSucceeded | JobFailed, outcome: Outcome | None) -> LifecycleEvent:
-    """Say how a job ended, of what Ray says and what the log says."""
-    match said, outcome:
-        case _, Returned():
-            return JobSucceeded(said.request)
-        case JobFailed(), Raised(reason):
-            return attrs.evolve(said, reason=reason)
-        case JobSucceeded(), Raised(reason):
-            return JobFailed(said.request, reason)
-        case JobSucceeded(), None:
-            return JobFailed(said.request, _NO_RESULT)
-    return said
-
-
-def _may_pass(error: TransportError) -> bool:
-    """Whether a log that could not be read is to be asked for again, before anything is said.
-
-    Not if the head has answered, and only the node of the log has not: that may last for ever, and
-    Ray knows the state of the job all the same.
-    """
-    is_of_node = error.reason_code == ray_jobs.NO_NODE or error.status_code == 500
-    return error.retryable and not is_of_node
-
-
-def _unreadable(job_id: str, error: TransportError) -> TransportError:
-    if error.reason_code == ray_jobs.NO_NODE:
-        what = "is lost: it stood in the log on the node that ran the job, and that node is gone"
-    else:
-        what = f"cannot be read from its log: {stated(error)}"
-    return TransportError(
-        f"The result of job {job_id} {what}.", error.status_code, reason_code=error.reason_code
-    )
 
 
 def _without_begun(log: bytes, mark: bytes) -> bytes:

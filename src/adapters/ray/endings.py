@@ -1,0 +1,197 @@
+"""How jobs on a Ray cluster stand, and how they ended: what Ray says, and what the log says.
+
+Ray's own status is the authority on the state of a job. What a job that has ended has returned or
+raised stands in its log, and what the log says is kept as soon as it was seen:
+
+| command | Ray says | the log says | reply |
+|---|---|---|---|
+| FetchStatus | PENDING, RUNNING | | JobQueued, JobStarted |
+| | STOPPED | | JobCancelled |
+| | SUCCEEDED or FAILED | a result | JobSucceeded |
+| | SUCCEEDED or FAILED | why there is none | JobFailed, with that and with Ray's code |
+| | SUCCEEDED | neither | JobFailed, with a sentence |
+| | SUCCEEDED | it is lost | JobSucceeded |
+| | FAILED | neither | JobFailed, with what Ray says |
+| | FAILED | it is lost | the same, by the last lines of the log that Ray repeats |
+| FetchResult | | a result | ResultReceived |
+| | | anything else, or it is lost | RequestFailed, not retryable |
+| FetchFailure | | | FailureReceived, as of FetchStatus |
+| SendCancel | stopped | | CancelAccepted |
+| | not stopped | | CancelRefused |
+
+Of a job that this library has not submitted, only what Ray says is told.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from adapters.ray.client import RayClient
+from adapters.ray.log_events import Outcome, Raised, Returned
+from adapters.ray.log_frames import BrokenLogError, FrameReader
+from adapters.ray.outcomes import Outcomes
+from adapters.services import ray_jobs
+from adapters.services.ray_jobs import RAY, is_final, nonce_of
+from runtime_core.errors import TransportError, stated
+from runtime_core.events import JobFailed, JobSucceeded, LifecycleEvent, UnknownStatusReported
+
+_ENDING: Final = 2.0  # seconds, many times what Ray takes to notice the end of a program
+_STEP: Final = 0.03  # seconds
+
+_NO_RESULT: Final = (
+    "Ray says that the job succeeded, but its log holds no result: it was not run to its end by "
+    "this library, or its log has been changed."
+)
+
+
+class Endings:
+    """Asks a head how jobs stand, and reads how they ended. Thread-safe.
+
+    Args:
+        client: speaks with the head.
+        outcomes: keeps how jobs ended; the streams put there what they see.
+        pause: waits for so many seconds.
+        now: tells the time in seconds.
+    """
+
+    def __init__(
+        self,
+        client: RayClient,
+        outcomes: Outcomes,
+        *,
+        pause: Callable[[float], object] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._outcomes = outcomes
+        self._pause = pause
+        self._now = now
+
+    def status(self, job_id: str, request: int) -> LifecycleEvent | UnknownStatusReported:
+        """Say how a job stands, or how it ended.
+
+        Raises:
+            TransportError: if that cannot be known now.
+        """
+        document = self._settled(job_id)
+        said = RAY.status_event(document, request)
+        nonce = nonce_of(document)
+        if nonce is None or not isinstance(said, JobSucceeded | JobFailed):
+            return said
+        try:
+            outcome = self._read(job_id, nonce)
+        except TransportError as error:
+            if _may_pass(error):
+                raise
+            # Of a failed job Ray itself repeats the last lines of the log.
+            outcome = _last_outcome(document.get("message"), nonce)
+            return said if outcome is None else _ended(said, outcome)
+        return _ended(said, outcome)
+
+    def _settled(self, job_id: str) -> dict[str, Any]:
+        """Ask for a job's document; where its end was seen, until Ray has seen it too.
+
+        That takes Ray a part of a second from the program's last words on. It is waited for here
+        and not by the machine, which asks again after the delay of a job that runs on, and that has
+        grown long by then.
+        """
+        document = self._client.job_get(job_id)
+        last = self._now() + _ENDING
+        while (
+            not is_final(document) and self._outcomes.get(job_id) is not None and self._now() < last
+        ):
+            self._pause(_STEP)
+            document = self._client.job_get(job_id)
+        return document
+
+    def _read(self, job_id: str, nonce: str) -> Outcome | None:
+        """Give how a job that has ended did so; None if its log does not say it.
+
+        Raises:
+            TransportError: if the log cannot be read.
+        """
+        kept = self._outcomes.get(job_id)
+        if kept is not None:
+            return kept
+        found = _outcome_in(self._client.job_logs_text(job_id), nonce)
+        if found is not None:
+            self._outcomes.put(job_id, found)
+        return found
+
+    def result(self, job_id: str) -> str:
+        """Give the result of a job.
+
+        Raises:
+            TransportError: if there is none, or it is lost.
+        """
+        outcome = self._outcomes.get(job_id)
+        if outcome is None:
+            nonce = nonce_of(self._client.job_get(job_id))
+            if nonce is None:
+                raise TransportError(
+                    f"Job {job_id} has no result: it was not submitted by this library, and Ray "
+                    "keeps no more of it than its log."
+                )
+            try:
+                outcome = self._read(job_id, nonce)
+            except TransportError as error:
+                if _may_pass(error):
+                    raise
+                raise _unreadable(job_id, error) from error
+        if not isinstance(outcome, Returned):
+            raise TransportError(f"Job {job_id} has no result: its log holds none.")
+        self._outcomes.spend(job_id)
+        return outcome.text
+
+
+def _outcome_in(log: str, nonce: str) -> Outcome | None:
+    # As if all interim results were known: they are the streams' affair, missing ones too.
+    reader = FrameReader(nonce, after=sys.maxsize)
+    reader.feed(log.encode(errors="surrogatepass"))
+    return reader.outcome
+
+
+def _last_outcome(message: object, nonce: str) -> Outcome | None:
+    """Read the end of a log, cut off anywhere; None if it does not say how the program ended."""
+    try:
+        return _outcome_in(message, nonce) if isinstance(message, str) else None
+    except BrokenLogError:
+        return None
+
+
+def _ended(said: JobSucceeded | JobFailed, outcome: Outcome | None) -> LifecycleEvent:
+    """Say how a job ended, of what Ray says and what the log says."""
+    match said, outcome:
+        case _, Returned():
+            return JobSucceeded(said.request)
+        case JobFailed(), Raised(reason):
+            return attrs.evolve(said, reason=reason)
+        case JobSucceeded(), Raised(reason):
+            return JobFailed(said.request, reason)
+        case JobSucceeded(), None:
+            return JobFailed(said.request, _NO_RESULT)
+    return said
+
+
+def _may_pass(error: TransportError) -> bool:
+    """Whether a log that could not be read is to be asked for again, before anything is said.
+
+    A node that does not answer is given up by the head in the end. What else goes wrong between
+    them, which Ray says with a traceback, may last for ever, and Ray knows the state of the job.
+    """
+    return error.retryable and error.status_code != 500
+
+
+def _unreadable(job_id: str, error: TransportError) -> TransportError:
+    if error.reason_code == ray_jobs.NO_NODE:
+        what = "is lost: it stood in the log on the node that ran the job, and that node is gone"
+    else:
+        what = f"cannot be read from its log: {stated(error)}"
+    return TransportError(
+        f"The result of job {job_id} {what}.", error.status_code, reason_code=error.reason_code
+    )
