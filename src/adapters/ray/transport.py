@@ -226,9 +226,9 @@ class RayTransport:
             return log
         if not is_final(document):
             mark = SEPARATOR + nonce.encode()
+            log = _without_begun(log, mark)
             if mark not in log:
                 return b""  # what Ray says before the program's words is not among them later
-            log = _without_begun(log, mark)
         return printed(log, nonce)
 
     def job_metrics(self, job_id: str) -> dict[str, Any]:
@@ -246,7 +246,10 @@ def _without_begun(log: bytes, mark: bytes) -> bytes:
 
     A line break alone stays: it is what a print ends with, far more often.
     """
-    for length in range(min(len(mark), len(log)), 1, -1):
+    begun = log.rfind(mark)
+    if begun >= 0 and b"\n" not in log[begun + len(mark) :]:
+        return log[:begun]
+    for length in range(len(mark) - 1, 1, -1):
         if log.endswith(mark[:length]):
             return log[:-length]
     return log
