@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
 from adapters.backend import RuntimeBackend
@@ -22,6 +22,9 @@ from runtime_core.errors import UsageError
 from runtime_core.job_handle import JobHandle
 from runtime_core.observer import Observer
 from runtime_core.tags import AnyTag
+
+if TYPE_CHECKING:
+    from adapters.ray.options import RayOptions
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +103,7 @@ class AsyncRuntimeService:
     async def run(
         self,
         program_id: str,
-        options: RunOptions | Mapping[str, Any] | None = None,
+        options: RunOptions | RayOptions | Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | ParameterNamespace | None = None,
         callback: AsyncInterimCallback | None = None,
         result_decoder: Decoder[Value] | None = None,

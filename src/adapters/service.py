@@ -341,7 +341,7 @@ class RuntimeService(ServicePrograms, Closing):
     def _submitted(
         self,
         program_id: str,
-        options: RunOptions | Mapping[str, Any] | None,
+        options: object,
         inputs: Mapping[str, Any] | ParameterNamespace | None,
         result_decoder: Decoder[Any] | None,
         image: str,

@@ -10,7 +10,7 @@ from adapters.ray.frame_writer import ERROR, INTERIM, RESULT, STARTED, frames
 from adapters.ray.outcomes import Outcomes
 from adapters.ray.programs import RayPrograms
 from adapters.ray.transport import RayTransport
-from adapters.services.ray_jobs import NO_SUCH_JOB
+from adapters.services.ray_errors import NO_SUCH_JOB
 from adapters.transport import StreamEndpoint
 from runtime_core.commands import OpenStream
 from runtime_core.errors import RuntimeJobNotFoundError, ServiceError, TransportError

@@ -25,7 +25,8 @@ from adapters.ray import ray_host
 from adapters.ray.log_events import Raised, Returned
 from adapters.ray.outcomes import Outcomes
 from adapters.ray.transport import RayTransport
-from adapters.services.ray_jobs import NO_NODE, ORDER_VARIABLE
+from adapters.services.ray_errors import NO_NODE
+from adapters.services.ray_jobs import ORDER_VARIABLE
 from adapters.transport import ServiceTransport, SubmittingTransport, Transport
 from runtime_core.commands import FetchFailure, FetchResult, FetchStatus, SendCancel
 from runtime_core.errors import (

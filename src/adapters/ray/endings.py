@@ -35,7 +35,7 @@ from adapters.ray.client import RayClient
 from adapters.ray.log_events import Outcome, Raised, Returned
 from adapters.ray.log_frames import BrokenLogError, FrameReader
 from adapters.ray.outcomes import Outcomes
-from adapters.services import ray_jobs
+from adapters.services.ray_errors import NO_NODE
 from adapters.services.ray_jobs import RAY, is_final, nonce_of
 from runtime_core.errors import TransportError, stated
 from runtime_core.events import JobFailed, JobSucceeded, LifecycleEvent, UnknownStatusReported
@@ -188,7 +188,7 @@ def _may_pass(error: TransportError) -> bool:
 
 
 def _unreadable(job_id: str, error: TransportError) -> TransportError:
-    if error.reason_code == ray_jobs.NO_NODE:
+    if error.reason_code == NO_NODE:
         what = "is lost: it stood in the log on the node that ran the job, and that node is gone"
     else:
         what = f"cannot be read from its log: {stated(error)}"
