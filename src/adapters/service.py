@@ -279,6 +279,7 @@ class RuntimeService(ServicePrograms, Closing):
         Raises:
             ValueError: if `url` or `proxy` cannot be one, the token cannot be sent, or
                 `status_requests_per_second` is not above 0.
+            UsageError: if streams would have to go by a proxy that speaks TLS itself.
             OSError: if a certificate cannot be read.
 
         Warns:

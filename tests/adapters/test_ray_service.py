@@ -251,6 +251,11 @@ def test_the_token_is_rays_bearer_token_and_stands_nowhere() -> None:
         assert "secret" not in f"{service!r} {vars(service)!r} {caught.value!r}"
 
 
+def test_a_head_that_wants_no_token_gets_none() -> None:
+    with RuntimeService.ray("http://127.0.0.1:1") as service, pytest.raises(TransportError):
+        service.jobs()
+
+
 def test_it_is_awaited_as_well(head: FakeHead) -> None:
     async def main() -> object:
         async with AsyncRuntimeService.ray("http://head:8265", "t") as service:

@@ -173,6 +173,7 @@ def test_a_lost_log_leaves_what_ray_says(error: TransportError) -> None:
         (log(interim(0, "1"), raised("Traceback", 1)), JobFailed(7, "Traceback", CODE)),
         (log(result("1"))[-40:], None),  # cut off in the middle
         (log(interim(0, "1")), None),
+        (f"\n\x1e{NONCE}{{nonsense\n", None),
     ],
 )
 def test_of_a_lost_log_ray_may_have_repeated_the_end(end: str, expected: ReplyEvent | None) -> None:
@@ -215,6 +216,21 @@ def test_a_broken_log_is_said_so() -> None:
 def test_a_result_is_fetched_without_having_asked_for_the_status() -> None:
     head = FakeHead(log=log(result('"r"')))
     assert transport(head).perform("j1", FetchResult(7)) == ResultReceived(7, '"r"')
+
+
+def test_a_result_is_whole_where_interim_results_are_missing() -> None:
+    head = FakeHead(log=log(interim(5, "lost ones before"), result('"r"', 7)))
+    assert transport(head).perform("j1", FetchResult(7)) == ResultReceived(7, '"r"')
+
+
+def test_a_result_that_was_given_out_is_the_first_to_go() -> None:
+    outcomes = Outcomes(1000)
+    outcomes.put("j0", Returned("0"))
+    head = FakeHead(log=log(result('"r"')))
+    assert transport(head, outcomes).perform("j1", FetchResult(7)) == ResultReceived(7, '"r"')
+    outcomes.put("j2", Returned("x" * 500))
+    assert outcomes.get("j1") is None
+    assert outcomes.get("j0") == Returned("0")
 
 
 def test_what_has_raised_has_no_result() -> None:
@@ -423,6 +439,7 @@ def test_programs_are_changed_and_forgotten() -> None:
     programs = ready(head)._programs
     with pytest.raises(RuntimeDuplicateProgramError):
         programs.program_create("counts", "another", max_execution_time=1)
+    programs.program_update("counts", name="counts")
     programs.program_update("counts", name="other", description="it counts", max_execution_time=9)
     programs.set_program_visibility("counts", True)
     programs.program_update_data("counts", "x = 1")
@@ -445,6 +462,22 @@ def test_programs_are_changed_and_forgotten() -> None:
     ):
         with pytest.raises(RuntimeProgramNotFoundError):
             call()
+
+
+def test_of_two_uploads_of_one_name_at_once_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    head = FakeHead()
+    programs = transport(head)._programs
+
+    def put(name: str, data: bytes) -> None:
+        monkeypatch.undo()
+        programs.program_create("p", "the first", max_execution_time=1)
+
+    monkeypatch.setattr(head, "package_put", put)
+    with pytest.raises(RuntimeDuplicateProgramError):
+        programs.program_create("p", "the second", max_execution_time=1)
+    assert programs.find("p").source == b"the first"
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1.5, True, "60"])
