@@ -145,6 +145,21 @@ def test_one_that_failed_says_what_its_log_says(service: RayRuntimeService, head
     assert caught.value.reason_code == "CODE"
 
 
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [("PENDING", JobState.QUEUED), ("RUNNING", JobState.RUNNING), ("STOPPED", JobState.CANCELLED)],
+)
+def test_what_ray_says_is_known_if_it_says_all(
+    service: RayRuntimeService, head: FakeHead, word: str, state: JobState
+) -> None:
+    head.jobs["j1"] = [document(word)]
+    assert service.job("j1").handle().state is state
+    head.jobs["j1"] = [document("SUCCEEDED")]
+    assert service.job("j1").handle().state is None
+    head.jobs["j1"] = [document("SUCCEEDED", nonce=None)]
+    assert service.job("j1").handle().state is JobState.DONE
+
+
 def test_one_of_somebody_else_is_found_without_a_result(
     service: RayRuntimeService, head: FakeHead
 ) -> None:
