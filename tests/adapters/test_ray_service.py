@@ -145,19 +145,14 @@ def test_one_that_failed_says_what_its_log_says(service: RayRuntimeService, head
     assert caught.value.reason_code == "CODE"
 
 
-@pytest.mark.parametrize(
-    ("word", "state"),
-    [("PENDING", JobState.QUEUED), ("RUNNING", JobState.RUNNING), ("STOPPED", JobState.CANCELLED)],
-)
-def test_what_ray_says_is_known_if_it_says_all(
-    service: RayRuntimeService, head: FakeHead, word: str, state: JobState
+def test_of_one_that_was_stopped_a_result_before_that_stands(
+    service: RayRuntimeService, head: FakeHead
 ) -> None:
-    head.jobs["j1"] = [document(word)]
-    assert service.job("j1").handle().state is state
-    head.jobs["j1"] = [document("SUCCEEDED")]
-    assert service.job("j1").handle().state is None
-    head.jobs["j1"] = [document("SUCCEEDED", nonce=None)]
-    assert service.job("j1").handle().state is JobState.DONE
+    head.jobs["j1"] = [document("STOPPED")]
+    head.logs["j1"] = log(result('"in time"'))
+    job = service.job("j1")
+    assert job.handle().state is None
+    assert job.result(timeout=10) == "in time"
 
 
 def test_one_of_somebody_else_is_found_without_a_result(

@@ -82,9 +82,7 @@ def test_it_is_all_that_a_transport_can_be() -> None:
     ],
 )
 def test_a_job_stands_as_ray_says(word: str, expected: ReplyEvent) -> None:
-    head = FakeHead(word)
-    assert status(head) == expected
-    assert head.calls == ["get"]
+    assert status(FakeHead(word)) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,9 @@ def test_a_job_stands_as_ray_says(word: str, expected: ReplyEvent) -> None:
         ("FAILED", log(result("1")), JobSucceeded(7)),  # what comes after a result changes it not
         ("FAILED", log("no frame"), JobFailed(7, "Ray's words", CODE)),
         ("FAILED", "", JobFailed(7, "Ray's words", CODE)),
-        ("STOPPED", log(result("1")), JobCancelled(7)),
+        ("STOPPED", log(result("1")), JobSucceeded(7)),
+        ("STOPPED", log(raised("by the signal")), JobCancelled(7)),
+        ("STOPPED", log("no frame"), JobCancelled(7)),
     ],
 )
 def test_a_job_ended_as_ray_and_its_log_say(word: str, said: str, expected: ReplyEvent) -> None:
@@ -121,7 +121,7 @@ def test_the_log_is_read_once_and_what_it_says_is_kept() -> None:
     head.logs["j1"] = GONE
     assert made.perform("j1", FetchStatus(2)) == JobSucceeded(2)
     assert made.perform("j1", FetchResult(3)) == ResultReceived(3, '"r"')
-    assert head.calls == ["get", "logs", "get"]
+    assert head.calls == ["get", "logs"]
 
 
 def test_what_a_stream_has_seen_needs_no_log() -> None:
@@ -132,22 +132,40 @@ def test_what_a_stream_has_seen_needs_no_log() -> None:
     assert head.calls == ["get"]
 
 
-def test_where_the_end_was_seen_ray_is_asked_until_it_has_seen_it_too() -> None:
-    outcomes, clock = Outcomes(), Clock()
+def test_a_result_that_was_seen_is_one_whatever_ray_says() -> None:
+    outcomes = Outcomes()
     outcomes.put("j1", Returned("1"))
+    for word in ("RUNNING", "SUCCEEDED", "FAILED", "STOPPED"):
+        head = FakeHead(word)
+        assert status(head, outcomes) == JobSucceeded(7)
+        assert head.calls == []
+
+
+def test_where_a_failure_was_seen_ray_is_asked_until_it_has_seen_the_end_too() -> None:
+    outcomes, clock = Outcomes(), Clock()
+    outcomes.put("j1", Raised("seen"))
     head = FakeHead()
-    head.tell(*[document("RUNNING")] * 5, document("SUCCEEDED"))
-    assert transport(head, outcomes, clock).perform("j1", FetchStatus(7)) == JobSucceeded(7)
+    head.tell(*[document("RUNNING")] * 5, document("STOPPED"))
+    assert transport(head, outcomes, clock).perform("j1", FetchStatus(7)) == JobCancelled(7)
     assert head.calls == ["get"] * 6
     assert 0.1 < clock.time < 0.5
 
 
 def test_and_not_for_ever() -> None:
     outcomes, clock = Outcomes(), Clock()
-    outcomes.put("j1", Returned("1"))
+    outcomes.put("j1", Raised("seen"))
     head = FakeHead("RUNNING")
     assert transport(head, outcomes, clock).perform("j1", FetchStatus(7)) == JobStarted(7)
     assert 1.9 < clock.time < 2.1
+
+
+def test_a_job_whose_result_was_here_first_is_deleted_when_ray_knows_its_end() -> None:
+    outcomes, clock = Outcomes(), Clock()
+    outcomes.put("j1", Returned("1"))
+    head = FakeHead()
+    head.tell(*[document("RUNNING")] * 3, document("SUCCEEDED"))
+    transport(head, outcomes, clock).job_delete("j1")
+    assert head.calls == ["get"] * 4 + ["delete"]
 
 
 # ---- logs that cannot be read ------------------------------------------------------------------

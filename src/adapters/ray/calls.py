@@ -15,12 +15,7 @@ from adapters.services import ray_jobs
 from adapters.services.ray_jobs import RAY, is_final
 from runtime_core.documents import BackendDocument
 from runtime_core.errors import TransportError, UsageError
-from runtime_core.events import (
-    JobFailed,
-    JobSucceeded,
-    LifecycleEvent,
-    UnknownStatusReported,
-)
+from runtime_core.events import LifecycleEvent, UnknownStatusReported
 from runtime_core.value_path import shown
 
 
@@ -52,10 +47,10 @@ class RayCalls:
         return self.client.job_get(job_id)
 
     def known_state(self, document: object) -> LifecycleEvent | UnknownStatusReported | None:
-        """See `ServiceCalls`; with what a job of ours ended stands in its log, not here."""
-        said = RAY.status_event(document)
-        has_more = isinstance(said, JobSucceeded | JobFailed)
-        return None if has_more and ray_jobs.nonce_of(document) is not None else said
+        """See `ServiceCalls`; how a job of ours has ended stands in its log, not here."""
+        if is_final(document) and ray_jobs.nonce_of(document) is not None:
+            return None
+        return RAY.status_event(document)
 
     def jobs_get(
         self, limit: int | None, skip: int, pending: bool | None, program_id: str | None
@@ -73,7 +68,7 @@ class RayCalls:
 
     def job_delete(self, job_id: str) -> None:
         """See `ServiceCalls`."""
-        self.client.job_delete(job_id)
+        self.transport.job_delete(job_id)
 
     def backend_get(self, name: str | None) -> BackendDocument:
         """See `ServiceCalls`; there is one, the cluster."""

@@ -1,13 +1,16 @@
 """How jobs on a Ray cluster stand, and how they ended: what Ray says, and what the log says.
 
-Ray's own status is the authority on the state of a job. What a job that has ended has returned or
-raised stands in its log, and what the log says is kept as soon as it was seen:
+Ray's own status is the authority on the state of a job, but for one thing: a result that stands in
+the log stands, as it does with the local service, whatever becomes of the process after it. So who
+has seen it need not ask, and everybody tells the same in the end. What the log says of the end is
+kept as soon as it was seen:
 
 | command | Ray says | the log says | reply |
 |---|---|---|---|
-| FetchStatus | PENDING, RUNNING | | JobQueued, JobStarted |
-| | STOPPED | | JobCancelled |
-| | SUCCEEDED or FAILED | a result | JobSucceeded |
+| FetchStatus | anything, it is not asked | a result, seen already | JobSucceeded |
+| | PENDING, RUNNING | | JobQueued, JobStarted |
+| | SUCCEEDED, FAILED or STOPPED | a result | JobSucceeded |
+| | STOPPED | anything else, or it is lost | JobCancelled |
 | | SUCCEEDED or FAILED | why there is none | JobFailed, with that and with Ray's code |
 | | SUCCEEDED | neither | JobFailed, with a sentence |
 | | SUCCEEDED | it is lost | JobSucceeded |
@@ -38,7 +41,13 @@ from adapters.ray.outcomes import Outcomes
 from adapters.services.ray_errors import NO_NODE
 from adapters.services.ray_jobs import RAY, is_final, nonce_of
 from runtime_core.errors import TransportError, stated
-from runtime_core.events import JobFailed, JobSucceeded, LifecycleEvent, UnknownStatusReported
+from runtime_core.events import (
+    JobCancelled,
+    JobFailed,
+    JobSucceeded,
+    LifecycleEvent,
+    UnknownStatusReported,
+)
 
 _ENDING: Final = 2.0  # seconds, many times what Ray takes to notice the end of a program
 _STEP: Final = 0.03  # seconds
@@ -78,10 +87,12 @@ class Endings:
         Raises:
             TransportError: if that cannot be known now.
         """
-        document = self._settled(job_id)
+        if isinstance(self._outcomes.get(job_id), Returned):
+            return JobSucceeded(request)
+        document = self.settled(job_id)
         said = RAY.status_event(document, request)
         nonce = nonce_of(document)
-        if nonce is None or not isinstance(said, JobSucceeded | JobFailed):
+        if nonce is None or not isinstance(said, JobSucceeded | JobFailed | JobCancelled):
             return said
         try:
             outcome = self._read(job_id, nonce)
@@ -93,12 +104,15 @@ class Endings:
             return said if outcome is None else _ended(said, outcome)
         return _ended(said, outcome)
 
-    def _settled(self, job_id: str) -> dict[str, Any]:
+    def settled(self, job_id: str) -> dict[str, Any]:
         """Ask for a job's document; where its end was seen, until Ray has seen it too.
 
         That takes Ray a part of a second from the program's last words on. It is waited for here
         and not by the machine, which asks again after the delay of a job that runs on, and that has
         grown long by then.
+
+        Raises:
+            TransportError: if it cannot be had.
         """
         document = self._client.job_get(job_id)
         last = self._now() + _ENDING
@@ -164,7 +178,9 @@ def _last_outcome(message: object, nonce: str) -> Outcome | None:
         return None
 
 
-def _ended(said: JobSucceeded | JobFailed, outcome: Outcome | None) -> LifecycleEvent:
+def _ended(
+    said: JobSucceeded | JobFailed | JobCancelled, outcome: Outcome | None
+) -> LifecycleEvent:
     """Say how a job ended, of what Ray says and what the log says."""
     match said, outcome:
         case _, Returned():

@@ -85,6 +85,7 @@ class RayTransport:
         self._client = client
         self._streams = streams
         self._programs = programs
+        self._outcomes = outcomes
         self._endings = Endings(client, outcomes, pause=pause, now=now)
         self._listing = RayListing(client, outcomes)
 
@@ -187,6 +188,12 @@ class RayTransport:
         )
         self._programs.send(package)
         return self._client.submit_job(body)
+
+    def job_delete(self, job_id: str) -> None:
+        """Remove what the head knows of a job that has ended; see `RayClient.job_delete`."""
+        if self._outcomes.get(job_id) is not None:
+            self._endings.settled(job_id)  # Ray may not have seen the end yet
+        self._client.job_delete(job_id)
 
     # ---- what else a job tells -----------------------------------------------------------------
 

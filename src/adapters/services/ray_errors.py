@@ -33,6 +33,7 @@ NO_NODE: Final = "NO_NODE"
 """The reason code of an error that says the node of a log is no longer there, nor the log (410)."""
 
 _ADVICE: Final = "give what the head was started with as RAY_AUTH_TOKEN"
+_ANEW: Final = "a head that was started anew knows nothing of what was before"
 
 
 @attrs.frozen
@@ -47,7 +48,7 @@ class _Answer:
 
 # Ray has no codes: what it means is known by its words only.
 _ANSWERS: Final = (
-    _Answer(r"Job \S* does not exist", 404, NO_SUCH_JOB),
+    _Answer(r"Job \S* does not exist", 404, NO_SUCH_JOB, _ANEW),
     _Answer(r"Package \S* does not exist", 404, NO_SUCH_PACKAGE),
     _Answer(r"submission_id \S* already exists", 409, ALREADY_EXISTS),
     _Answer(r"Attempted to delete job .* non-terminal state", 409, NOT_FINAL),

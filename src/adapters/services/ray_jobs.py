@@ -17,7 +17,6 @@ import attrs
 from adapters.services.calls import JobCalls, quoted_id
 from adapters.services.dialect import Dialect
 from adapters.services.places import NOT_PROMISED
-from adapters.services.ray_errors import NO_NODE as NO_NODE
 from adapters.services.ray_errors import read_error
 from adapters.services.ray_reason import clean_reason
 from adapters.services.words import status_words
