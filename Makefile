@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults explore seeded \
-	interop conformance docs mutants test-all format clean
+	interop ray conformance docs mutants test-all format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -117,6 +117,11 @@ interop: ## Run clients that others wrote, in environments of their own, with ou
 	@INTEROP_PYTHON_IBMQ=.venv-ibmq/bin/python INTEROP_PYTHON_IBM_RUNTIME=.venv-ibm-runtime/bin/python \
 		.venv-qiskit/bin/python -m pytest -n 2 --dist loadfile tests/interop tests/adapters/test_qiskit.py
 
+# What the tests run with has no Ray. They and the cluster have no network but loopback.
+ray: $(STAMP) .venv-ray/.stamp ## Run jobs on a real Ray cluster, which is started and ended here
+	@echo "ray: tests/ray"
+	@RAY_TESTS_PYTHON=.venv-ray/bin/python $(PY) tests/ray/loopback.py $(PY) -m pytest tests/ray
+
 conformance: $(STAMP) .venv-conformance/.stamp ## Run the Autobahn cases against the websocket client
 	@echo "conformance: tests/conformance/autobahn.py"
 	@$(PY) tests/conformance/autobahn.py
@@ -194,7 +199,7 @@ $(VENV)/.stamp-docs: $(STAMP)
 	@$(@D)/bin/python -m pip install --quiet --only-binary :all: --requirement $<
 	@touch $@
 
-.venv-conformance/.stamp: tests/conformance/requirements.txt
+.venv-conformance/.stamp .venv-ray/.stamp: .venv-%/.stamp: tests/%/requirements.txt
 	@echo "venv: installing $< into $(@D)"
 	@"$(PYTHON)" -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --only-binary :all: --requirement $<

@@ -12,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # The helpers of other tests, too, are plain modules beside those.
-sys.path[:0] = [str(Path(__file__).parent / name) for name in ("core", "adapters")]
+sys.path[:0] = [str(Path(__file__).parent / name) for name in ("core", "adapters", "ray")]
 
-# Its tests need the environments that `make interop` makes, and names.
-collect_ignore = [] if "INTEROP_PYTHON_IBMQ" in os.environ else ["interop"]
+# Their tests need the environments that `make interop` and `make ray` make, and name.
+NEEDED = {"interop": "INTEROP_PYTHON_IBMQ", "ray": "RAY_TESTS_PYTHON"}
+collect_ignore = [name for name, variable in NEEDED.items() if variable not in os.environ]
+# What they share cannot stand in a conftest.py: for mypy it would be this module's namesake.
+pytest_plugins = [] if "ray" in collect_ignore else ["ray_fixtures"]
 
 # A file's tests stay together: the longest begin first, or the last one would end alone.
 LONGEST = (
