@@ -46,6 +46,6 @@ class Recorder:
     def __call__(self, job_id: str, value: object) -> None:
         self.values.append(value)
 
-    def reached(self, count: int) -> bool:
+    def reached(self, count: int, seconds: float = PATIENCE) -> bool:
         """Wait until there are as many."""
-        return eventually(lambda: len(self.values) >= count)
+        return eventually(lambda: len(self.values) >= count, seconds)
