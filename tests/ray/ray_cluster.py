@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ _KEEPER = Path(__file__).parent / "keeper.py"
 class RayNode:
     """The processes of a node, in the care of one that ends them."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], variables: Mapping[str, str] | None = None) -> None:
         python = os.environ.get(VARIABLE)
         assert python, f"{VARIABLE} must name a Python that has Ray: `make ray` does it"
         environment = Path(python).absolute().parent
@@ -38,7 +38,7 @@ class RayNode:
         self.log = self.directory / "start.log"
         # Not what the developer has set for a cluster of his own.
         kept = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
-        variables = {
+        ours = {
             "PATH": f"{environment}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": TOKEN,
@@ -52,7 +52,7 @@ class RayNode:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=kept | variables,
+                env={**kept, **ours, **(variables or {})},
                 start_new_session=True,  # Ctrl-C is for the tests
             )
 
@@ -61,7 +61,7 @@ class RayNode:
         return self._keeper.poll() is not None
 
     def end(self) -> None:
-        """End its processes at once, and see that none is left."""
+        """End its processes at once, and see that none is left; once more does nothing."""
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
         left = self._keeper.wait(timeout=60)
@@ -70,9 +70,14 @@ class RayNode:
 
 
 class RayHead(RayNode):
-    """A head node, which is a cluster by itself."""
+    """A head node, which is a cluster by itself.
 
-    def __init__(self, cpus: int) -> None:
+    Args:
+        cpus: how many it says that it has.
+        variables: more of the environment, by which Ray is configured.
+    """
+
+    def __init__(self, cpus: int, variables: Mapping[str, str] | None = None) -> None:
         ports = unused_ports(4)
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.token = TOKEN
@@ -88,7 +93,8 @@ class RayHead(RayNode):
                 f"--ray-client-server-port={ports[3]}",
                 "--object-store-memory=100000000",
                 "--disable-usage-stats",
-            ]
+            ],
+            variables,
         )
 
     def call(self, method: str, path: str, body: object = None) -> Any:
@@ -125,7 +131,7 @@ class RayHead(RayNode):
         except (urllib.error.URLError, OSError):
             return False
 
-    def _wait(self, condition: Any) -> None:
+    def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START
         while not condition():
             assert not self.ended(), f"the head has ended: {self.log.read_text()}"
@@ -143,11 +149,31 @@ def unused_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def ray_head(cpus: int = 2) -> Iterator[RayHead]:
+def ray_head(cpus: int = 2, variables: Mapping[str, str] | None = None) -> Iterator[RayHead]:
     """A cluster of one node that has run its first job."""
-    head = RayHead(cpus)
+    head = RayHead(cpus, variables)
     try:
         head.wait_until_it_works()
         yield head
     finally:
         head.end()
+
+
+@contextmanager
+def ray_node(head: RayHead, resource: str) -> Iterator[RayNode]:
+    """Another node of a cluster, which has what only jobs get that ask for it."""
+    ports = unused_ports(1)
+    node = RayNode(
+        [
+            f"--address={head.address}",
+            "--num-cpus=1",
+            f"--resources={json.dumps({resource: 1})}",
+            f"--dashboard-agent-listen-port={ports[0]}",
+            "--object-store-memory=100000000",
+            "--disable-usage-stats",
+        ]
+    )
+    try:
+        yield node
+    finally:
+        node.end()

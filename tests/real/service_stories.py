@@ -143,11 +143,9 @@ class ServiceStories:
         assert ids == [job.job_id()] * 2
 
     def test_falsy_results_are_results_and_fetched_once(self, service: RuntimeService) -> None:
-        jobs = [
-            (result, service.run("counts", inputs={"n": 0, "result": result}))
-            for result in (None, 0, False, "", [], {})
-        ]
-        for result, job in jobs:
+        falsy: tuple[Any, ...] = (None, 0, False, "", [], {})
+        jobs = [service.run("counts", inputs={"n": 0, "result": result}) for result in falsy]
+        for result, job in zip(falsy, jobs, strict=True):
             for timeout in (self.patience, 0):
                 found = job.result(timeout=timeout)
                 assert (type(found), found) == (type(result), result)

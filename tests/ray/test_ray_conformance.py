@@ -1,0 +1,1 @@
+"""The transport of a real cluster is held to the rules of every transport."""

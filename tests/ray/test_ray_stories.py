@@ -1,0 +1,17 @@
+"""The stories that every service's jobs go through, on a real cluster."""
+
+from __future__ import annotations
+
+import pytest
+from ray_programs import PATIENCE
+from service_stories import ServiceStories
+
+from adapters import RuntimeService
+
+
+class TestRay(ServiceStories):
+    patience = PATIENCE
+
+    @pytest.fixture
+    def service(self, ray: RuntimeService) -> RuntimeService:
+        return ray
