@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
+from conformance_jobs import PROGRAM, Started, unused_port
 from own_service import OwnService, own_service
 from scripted_server import ScriptedServer, answer
 
 from adapters import ClientTransport, LocalRunner, RuntimeClient, RuntimeWebsocketClient, Transport
-from adapters.testing import Patience, TransportConformance
+from adapters.testing import Patience
 
-PROGRAM = Path(__file__).parent / "conformance_program.py"
 SERVICE: list[tuple[OwnService, str]] = []
 
 
@@ -24,34 +22,6 @@ def service() -> Iterator[None]:
         SERVICE.append((own, own.upload_program(PROGRAM)))
         yield
         SERVICE.clear()
-
-
-class Started(TransportConformance):
-    """The jobs of this machine's programs."""
-
-    def start(self, **inputs: object) -> str:
-        raise NotImplementedError
-
-    def job_that_succeeds(self) -> tuple[str, str]:
-        return self.start(result=[40, 2]), "[40,2]"
-
-    def job_that_fails(self) -> tuple[str, str]:
-        return self.start(reason="no luck today"), "no luck today"
-
-    def job_that_hangs(self) -> str:
-        return self.start(seconds=600)
-
-    def job_that_publishes(self) -> tuple[str, Sequence[str], str]:
-        published = [1, "two", {"three": 3}, None, 5.5]
-        texts = ["1", '"two"', '{"three":3}', "null", "5.5"]
-        return self.start(publish=published, result="end"), texts, '"end"'
-
-
-def unused_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class TestHttpAndWebsocket(Started):
