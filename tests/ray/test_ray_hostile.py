@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conditions import Recorder
+from conditions import Recorder, eventually
 from ray_cluster import RayHead
 from ray_programs import PATIENCE, becomes, start
 
@@ -62,7 +62,7 @@ def test_a_failure_after_many_lines_tells_its_own_words(ray: RuntimeService) -> 
     with pytest.raises(RuntimeJobFailureError, match="ValueError: mine") as caught:
         job.result(timeout=PATIENCE)
     assert "\x1e" not in str(caught.value)
-    assert [*job.interim_results()] == [*range(1000)]
+    assert eventually(lambda: recorder.values == [*range(1000)])
 
 
 def test_a_job_that_is_none_of_ours_has_no_result(head: RayHead, ray: RuntimeService) -> None:

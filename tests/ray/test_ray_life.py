@@ -13,7 +13,7 @@ from ray_programs import PATIENCE, becomes, start
 from service_stories import Gate
 
 from adapters import RuntimeService, as_completed
-from runtime_core.errors import RuntimeJobFailureError
+from runtime_core.errors import RuntimeJobFailureError, TransportError
 from runtime_core.states import JobState
 
 
@@ -86,7 +86,9 @@ def test_large_inputs_reach_the_program(ray: RuntimeService) -> None:
     text = "é\0" * 1_000_000
     job = start(ray, "def main(backend, user_messenger, t): return [len(t), t[:2]]\n", t=text)
     assert job.result(timeout=PATIENCE) == [2_000_000, "é\0"]
-    assert ray.job(job.job_id()).inputs == {"t": text}
+    assert job.inputs == {"t": text}
+    with pytest.raises(TransportError, match="went in its package"):
+        _ = ray.job(job.job_id()).inputs
 
 
 def test_a_failure_tells_its_traceback(ray: RuntimeService) -> None:

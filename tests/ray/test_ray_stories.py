@@ -11,6 +11,7 @@ from adapters import RuntimeService
 
 class TestRay(ServiceStories):
     patience = PATIENCE
+    at_once = 4  # there are twenty in test_ray_life
 
     @pytest.fixture
     def service(self, ray: RuntimeService) -> RuntimeService:

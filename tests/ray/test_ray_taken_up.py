@@ -13,12 +13,14 @@ from ray_cluster import RayHead
 from ray_programs import PATIENCE, start
 from service_stories import Gate
 
-from adapters import JobHandle, RuntimeService
+from adapters import RuntimeService
+from runtime_core.job_handle import JobHandle
 
 # Says, as a line of JSON, what it got: the interim results and the result.
 OTHER = """
 import json, os, sys
-from adapters import JobHandle, RuntimeService
+from adapters import RuntimeService
+from runtime_core.job_handle import JobHandle
 handle = JobHandle.from_json(sys.argv[1])
 with RuntimeService.ray(os.environ["URL"], os.environ["TOKEN"]) as service:
     got = []

@@ -112,6 +112,8 @@ class ServiceStories:
 
     patience = PATIENCE
     """Seconds that the service may take for anything."""
+    at_once = 12
+    """How many jobs it is given where they are many."""
 
     @pytest.fixture
     def gate(self, tmp_path: Path) -> Gate:
@@ -200,7 +202,7 @@ class ServiceStories:
         with pytest.raises(JobTimeoutError) as caught:
             job.result(timeout=0.3)
         assert caught.value.timeout == 0.3
-        assert job.status() is JobState.RUNNING
+        assert job.status() in (JobState.QUEUED, JobState.RUNNING)
         gate.open(3)
         assert job.result(timeout=self.patience) == "through"
 
@@ -262,14 +264,14 @@ class ServiceStories:
         assert returned >= ended[-1]
 
     def test_many_jobs_at_once_each_get_their_own(self, service: RuntimeService) -> None:
-        recorders = [Recorder() for _ in range(12)]
+        recorders = [Recorder() for _ in range(self.at_once)]
         jobs = [
             service.run("counts", inputs={"n": 100 + i, "result": i}, callback=recorder)
             for i, recorder in enumerate(recorders)
         ]
-        assert [job.result(timeout=60) for job in jobs] == list(range(12))
+        assert [job.result(timeout=60) for job in jobs] == list(range(self.at_once))
         assert [recorder.values for recorder in recorders] == [
-            list(range(100 + i)) for i in range(12)
+            list(range(100 + i)) for i in range(self.at_once)
         ]
 
     # ---- callbacks -------------------------------------------------------------------------------
