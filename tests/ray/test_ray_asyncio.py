@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import threading
 
 import pytest
 from ray_cluster import RayHead
 from ray_programs import PATIENCE
-from service_stories import Gate, fill
+from service_stories import PROGRAMS, Gate
 
-from adapters import AsyncRuntimeService, RuntimeService
+from adapters import AsyncRuntimeService
 from runtime_core.errors import RuntimeJobCancelledError, RuntimeJobFailureError
 from runtime_core.states import JobState
 
 
 def test_jobs_are_submitted_streamed_cancelled_and_awaited(head: RayHead, gate: Gate) -> None:
     async def scene() -> None:
-        with RuntimeService.ray(head.url, head.token) as plain:
-            fill(plain)
         async with asyncio.timeout(2 * PATIENCE), service:
+            for name, source in PROGRAMS.items():
+                await service.upload_program(textwrap.dedent(source), {"name": name})
             got: list[tuple[str, int]] = []
 
             async def callback(job_id: str, value: int) -> None:

@@ -67,6 +67,7 @@ def test_a_result_outlives_its_node_if_its_end_was_seen(
         streamed = Recorder()
         seen.stream_results(streamed)
         seen.wait_for_final_state(timeout=PATIENCE)
+        assert streamed.reached(3, PATIENCE)
         assert becomes(narrow_head, unseen, "SUCCEEDED")
         handle = unseen.handle()
         node.end()
