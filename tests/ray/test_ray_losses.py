@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from conditions import Recorder, eventually
 from ray_cluster import RayHead, ray_head, ray_node
-from ray_programs import PATIENCE, becomes
+from ray_programs import PATIENCE, becomes, start
 from service_stories import Gate, fill
 
 from adapters import RuntimeService
@@ -45,6 +45,27 @@ def test_a_stream_that_is_refused_goes_by_the_tail(
     assert quick.result(timeout=PATIENCE) == "through"
     assert tailed.result(timeout=PATIENCE) == "through"
     assert first.values == second.values == [0, 1, 2]
+
+
+@pytest.mark.parametrize("how", ["ends", "is killed"])
+def test_a_stream_that_is_left_gives_its_place_back(
+    narrow_head: RayHead, service: RuntimeService, how: str
+) -> None:
+    # A head does not notice who leaves while a log is silent, and that of a job that has ended is.
+    source = """
+        import os, signal
+        def main(backend, user_messenger, how):
+            user_messenger.publish(1)
+            if how == "is killed":
+                os.kill(os.getppid(), signal.SIGKILL)
+        """
+    recorder = Recorder()
+    assert eventually(lambda: not refuses(narrow_head), PATIENCE)
+    job = start(service, source, callback=recorder, how=how)
+    job.wait_for_final_state(timeout=PATIENCE)
+    assert recorder.reached(1, PATIENCE)
+    assert eventually(lambda: not refuses(narrow_head), PATIENCE)
+    assert "\x1e" not in job.logs()
 
 
 def refuses(head: RayHead) -> bool:
