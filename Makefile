@@ -24,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench soak soak-kill faults explore seeded \
+.PHONY: help demo test pytest lint types imports core-cover cover bench bench-ray soak soak-kill faults explore seeded \
 	interop ray conformance docs mutants test-all format clean
 
 help: ## List the targets
@@ -80,10 +80,14 @@ cover: $(STAMP) ## Measure what all tests cover of both packages, with an HTML r
 	@echo "cover: see build/coverage/index.html"
 
 bench: $(STAMP) ## Run the benchmarks, one after the other
-	@set -e; for file in benchmarks/[!_]*.py; do \
+	@set -e; for file in $(filter-out benchmarks/ray.py,$(wildcard benchmarks/[!_]*.py)); do \
 		echo "bench: $$file"; \
 		$(PY) "$$file"; \
 	done
+
+bench-ray: $(STAMP) .venv-ray/.stamp ## Measure jobs on Ray beside Ray's own client, on a cluster of its own
+	@echo "bench-ray: benchmarks/ray.py"
+	@RAY_TESTS_PYTHON=.venv-ray/bin/python $(PY) tests/ray/loopback.py $(PY) benchmarks/ray.py
 
 MINUTES := 10
 
