@@ -290,6 +290,8 @@ def test_the_node_of_a_log_may_be_gone() -> None:
     gone = answer(500, f"Agent for node id: {NODE} doesn't exist.")
     error = error_of(told(document("FAILED") + gone)[0])
     assert (error.status_code, error.retryable) == (410, False)
+    assert str(error).endswith("doesn't exist.")
+    assert not str(error).endswith("..")
 
 
 def test_a_job_of_somebody_elses_has_no_results() -> None:

@@ -117,7 +117,8 @@ class _Caller:
         status = status if told is None else told.status
         if status == 401:
             self._access.credentials.refuse(self._sent)
-        what = f"The stream from {self._access.address.netloc} {failure.what}. {failure.advice}"
+        said = failure.what.rstrip(".")
+        what = f"The stream from {self._access.address.netloc} {said}. {failure.advice}"
         return _error_type(status)(
             what.rstrip(),
             status,
