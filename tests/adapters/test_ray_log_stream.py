@@ -513,6 +513,14 @@ def test_a_head_that_does_not_answer_is_asked_for_the_tail_next_time() -> None:
     assert Head(routes).paths == [TAIL_PATH]
 
 
+def test_a_quick_stream_that_ended_without_a_message_is_followed_by_the_tail() -> None:
+    routes = LogRoutes()
+    Head(routes).feed(document() + LOG_HEAD + chunk(STORY), b"")
+    assert Head(routes).paths == [DOCUMENT_PATH]
+    Head(routes, after=3).feed(document() + LOG_HEAD + chunk(STORY), b"")
+    assert Head(routes).paths == [TAIL_PATH]
+
+
 def test_a_tail_that_closes_says_nothing_about_the_job() -> None:
     for status, closed in (
         ("RUNNING", StreamClosed(7, 1006, "the log ended before the job")),

@@ -139,6 +139,7 @@ class RayLogStream:
         self._body = bytearray()
         self._in_tail = False
         self._is_open = False
+        self._brought = False
         self._ended = False
 
     def __repr__(self) -> str:
@@ -263,8 +264,10 @@ class RayLogStream:
             # Its status says more than a body that broke off.
             self._take_end(False, events)
             return
-        if self._place is not None and self._head is None and ended:
-            # Past its hundred streams a head may say nothing, until the connection is given up.
+        if self._place is not None and ended and not self._brought:
+            # Past its hundred streams a head may say nothing, until the connection is given up. And
+            # it ends each after five minutes, of which its node hears when the log grows: of a
+            # quiet log one after the other would be kept there.
             self._routes.keep(self._job_id, attrs.evolve(self._place, by_tail=True))
         self._fail(self._caller.hidden(what), events, retryable=began or ended)
 
@@ -349,6 +352,7 @@ class RayLogStream:
             broken, found = error, error.before
         messages = tuple([event.text for event in found if isinstance(event, Published)])
         if messages:
+            self._brought = True
             events.append(InterimReceived(self._connection, messages))
         if broken is not None and self._reader.outcome is None:
             self._end(StreamFailed(self._connection, broken), events)
