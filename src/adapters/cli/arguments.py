@@ -20,6 +20,7 @@ from adapters.cli.commands import (
     status,
     watch,
 )
+from adapters.cli.options import PLACES
 from adapters.cli.outcome import Exit
 
 COMMANDS: Final = {
@@ -53,8 +54,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     given = parser.parse_args(argv)
     if given.command is None:
         parser.error("say what to do, for instance: runtime-core run PROGRAM.py")
-    if getattr(given, "token", None) is not None and getattr(given, "url", "") is None:
-        given.parser.error("--token is for a service at --url; one on this machine needs none")
+    places = [name for name in PLACES if getattr(given, name, None) is not None]
+    if len(places) > 1:
+        given.parser.error(f"argument --{places[1]}: not allowed with argument --{places[0]}")
+    # `serve` has a token as well, and no other place than this machine.
+    if hasattr(given, "url") and given.token is not None and places not in (["url"], ["ray"]):
+        given.parser.error(
+            "--token is for a service at --url or --ray; one on this machine needs none"
+        )
     return given
 
 

@@ -17,7 +17,7 @@ def complete_job_ids(prefix: str, parsed_args: argparse.Namespace, **_: object) 
     It reads the file of the store. Whatever goes wrong, the shell completes nothing: there is no
     place on a half-written line for a sentence.
     """
-    if any(getattr(parsed_args, name, None) is not None for name in ("url", "transport")):
+    if any(getattr(parsed_args, name, None) is not None for name in ("url", "ray", "transport")):
         return {}
     try:
         import sqlite3

@@ -10,6 +10,9 @@ from typing import Final
 TOKEN_VARIABLE: Final = "RUNTIME_CORE_TOKEN"  # noqa: S105 - the name of the variable, no token
 """The environment variable with the access token."""
 
+PLACES: Final = ("url", "ray", "data", "transport")
+"""The options that say which service is meant: of each command at most one is given."""
+
 _DURATIONS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _SIZES: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -21,27 +24,28 @@ def add_place(parser: argparse.ArgumentParser, *, of_a_job: bool = True) -> argp
         parser: gets them.
         of_a_job: whether it is about one job: then a transport is enough of a service.
     """
-    place = parser.add_argument_group("which service")
-    either = place.add_mutually_exclusive_group()
-    either.add_argument(
-        "--url", help="a service somewhere else; without it, the one on this machine"
+    # argparse has groups for that, which it writes on one line of the usage, however long.
+    place = parser.add_argument_group("which service", "the one on this machine, or one of:")
+    place.add_argument("--url", help="a service somewhere else")
+    place.add_argument(
+        "--ray", metavar="URL", help="a Ray cluster, by its head: http://head:8265 for instance"
     )
-    either.add_argument(
+    place.add_argument(
         "--data",
         metavar="DIR",
         help="where the service on this machine keeps its jobs (default: RUNTIME_CORE_DATA, or a "
         "directory of yours)",
     )
     if of_a_job:
-        either.add_argument(
+        place.add_argument(
             "--transport",
             metavar="MODULE:NAME",
             help="a transport of yours, or what makes one; the module is imported",
         )
     place.add_argument(
         "--token",
-        help=f"the access token for --url. Better set the environment variable {TOKEN_VARIABLE}: "
-        "everybody on this machine can see command lines, and shells keep them",
+        help="the access token for --url or --ray. Better set the environment variable "
+        f"{TOKEN_VARIABLE}: everybody on this machine can see command lines, and shells keep them",
     )
     return place
 

@@ -33,15 +33,17 @@ class Place:
     """A service, as the command line names it."""
 
     url: str | None
-    """Where it is; None for the one on this machine."""
+    """Where it is; None for the one on this machine, or one that is named otherwise."""
     token: str = attrs.field(repr=False)
-    """The access token for `url`; may be empty."""
+    """The access token for `url` or `ray`; may be empty."""
     data: str | None
     """The data directory of the one on this machine; None for the usual one."""
     resume: str = "live"
     """How the streams at `url` are resumed."""
     transport: str | None = None
     """The transport that stands for a service, ``MODULE:NAME``; None for none."""
+    ray: str | None = None
+    """Where the head of a Ray cluster is; None for none."""
     journal: str | None = None
     """Where what happens to jobs is written down; None for nowhere."""
 
@@ -53,21 +55,33 @@ class Place:
             token = os.environ.get(TOKEN_VARIABLE, "")
         resume = getattr(options, "resume", None)
         transport = getattr(options, "transport", None)
-        if transport is not None and resume is not None:
+        if resume is not None and transport is not None:
             options.parser.error("--resume is for a service at --url; a transport says it itself")
-        journal = getattr(options, "journal", None)
-        return cls(options.url, token, options.data, resume or "live", transport, journal)
+        if resume is not None and options.ray is not None:
+            options.parser.error("--resume is for a service at --url; Ray keeps what was published")
+        return cls(
+            options.url,
+            token,
+            options.data,
+            resume or "live",
+            transport,
+            ray=options.ray,
+            journal=getattr(options, "journal", None),
+        )
 
     @property
     def name(self) -> str:
         """Where a job is, to stand behind "job X"."""
         if self.transport is not None:
             return f"by {self.transport}"
+        if self.ray is not None:
+            return f"on Ray at {self.ray}"
         return "on this machine" if self.url is None else f"at {self.url}"
 
     def command(self, *words: str) -> str:
         """Give a command line for this service; the token is never in it."""
         where = ["--url", self.url] if self.url is not None else []
+        where += ["--ray", self.ray] if self.ray is not None else []
         where += ["--data", self.data] if self.data is not None else []
         where += ["--transport", self.transport] if self.transport is not None else []
         return shlex.join(["runtime-core", *words, *where])
@@ -139,6 +153,8 @@ class Place:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
+                if self.ray is not None:
+                    return RuntimeService.ray(self.ray, self.token or None, observer=observer)
                 if self.url is None:
                     return RuntimeService.local(data=self.data, observer=observer)
                 return RuntimeService(self.url, self.token, resume=self.resume, observer=observer)
@@ -173,10 +189,12 @@ class Place:
     def complaint(self, error: RuntimeCoreError) -> str:
         """Say what is wrong, and what to do about it if that depends on the command line."""
         said = printable(" ".join(str(error).split()))
-        if not isinstance(error, TransportError) or self.url is None:
+        place = self.ray if self.url is None else self.url
+        if not isinstance(error, TransportError) or place is None:
             return said
         if error.status_code == 401:
             return f"{said} It is read from {TOKEN_VARIABLE}, or from --token."
         if error.status_code is None and error.retryable:
-            return f"{said} Does a service run at {self.url}?"
+            what = "a service" if self.ray is None else "the head of a Ray cluster"
+            return f"{said} Does {what} run at {place}?"
         return said

@@ -47,6 +47,10 @@ def run(options: argparse.Namespace) -> Exit:
     Raises:
         CommandError: if the service cannot be used.
     """
+    if options.ray is not None:
+        raise CommandError(
+            "prune works on this machine's store only; a Ray cluster keeps jobs as it likes."
+        )
     if options.url is not None:
         raise CommandError(
             "prune works on this machine's store only: run it on the machine of the service, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from adapters.cli.options import FOLLOWING_EPILOG, add_following, whole_number
 from adapters.cli.outcome import Exit
+from adapters.cli.ray_options import add_ray_options, ray_options
 
 if TYPE_CHECKING:
     from adapters.cli.place import AnyService
@@ -46,6 +47,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--detach", action="store_true", help="only submit the job, and print its id"
     )
     add_following(parser)
+    add_ray_options(parser)
 
 
 def run(options: argparse.Namespace) -> Exit:
@@ -61,7 +63,7 @@ def run(options: argparse.Namespace) -> Exit:
         return _submit_only(options)
     from adapters.cli.attend import Errand, attend
 
-    is_local = options.url is None and options.transport is None
+    is_local = options.url is None and options.ray is None and options.transport is None
     beginning = "finding the service on this machine" if is_local else "submitting"
     return attend(options, Errand(lambda: _submission(options), "submitted", beginning))
 
@@ -72,6 +74,7 @@ def _submission(options: argparse.Namespace) -> Callable[[AnyService], RuntimeJo
     from adapters.cli.program import check_program
     from adapters.service import RuntimeService
 
+    wanted = ray_options(options)
     if options.transport is not None:
         if options.max_time is not None:
             options.parser.error("--max-time is for a program that is uploaded")
@@ -82,7 +85,7 @@ def _submission(options: argparse.Namespace) -> Callable[[AnyService], RuntimeJo
 
     def submit(service: AnyService) -> RuntimeJob:
         assert isinstance(service, RuntimeService), "there is no transport"
-        return service.run(program.upload(service), inputs=inputs)
+        return service.run(program.upload(service), wanted or None, inputs)
 
     return submit
 
