@@ -3,7 +3,8 @@
 The Python blocks of a page run in order in one namespace, in a directory that has the examples. A
 block with a title is a file: it is written there, and a later block or command must use it. A
 `text` block right after another one is what that prints, with ``...`` for what varies. Of `console`
-blocks, `python`, `pytest` and `runtime-core replay` are run, other commands of ours are parsed.
+blocks, `python`, `pytest` and `runtime-core replay` are run, other commands of ours are parsed. Of
+what stands below ``<!-- on a cluster -->`` only the syntax is checked here: tests/ray runs it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from runtime_core.errors import RuntimeCoreError
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+CLUSTER = "<!-- on a cluster -->"
 FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 
@@ -65,6 +67,8 @@ class Block:
     line: int
     printed: str | None
     """The text block that follows it at once."""
+    needs_cluster: bool = False
+    """Whether it can be run only where there is a Ray cluster."""
 
 
 def blocks(page: str) -> list[Block]:
@@ -78,7 +82,8 @@ def blocks(page: str) -> list[Block]:
         else:
             title = re.search(r'title="([^"]+)"', attributes)
             line = page.count("\n", 0, match.start()) + 2
-            found.append(Block(language, title[1] if title else "", text, line, None))
+            marked = page[end : match.start()].rstrip().endswith(CLUSTER)
+            found.append(Block(language, title[1] if title else "", text, line, None, marked))
         end = match.end()
     return found
 
@@ -128,6 +133,9 @@ def test_the_code_of_a_page_runs(page: Path, workplace: Path) -> None:
             if block.title != "conftest.py":  # which pytest reads by itself
                 unused.append(block.title)
             printed = ""
+        elif block.needs_cluster:
+            check_syntax(block, page)
+            continue
         elif block.language == "python":
             printed = run_python(block, page, space)
         elif block.language == "console":
@@ -146,6 +154,15 @@ def run_python(block: Block, page: Path, space: dict[str, Any]) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(code, space)
     return out.getvalue()
+
+
+def check_syntax(block: Block, page: Path) -> None:
+    if block.language == "python":
+        compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+        return
+    for program, *arguments in commands(block.text):
+        if program == "runtime-core":
+            parse(arguments)
 
 
 def test_a_stream_of_the_page_that_is_closed_between_two_events_leaves_nothing(
@@ -227,6 +244,13 @@ def test_blocks_are_found_with_what_they_print() -> None:
     first, second = blocks(page)
     assert first == Block("python", "", "print(1)\n", 3, "1\n")
     assert second == Block("python", "a.py", "2\n", 11, None)
+
+
+def test_blocks_that_need_a_cluster_are_marked() -> None:
+    page = f"{CLUSTER}\n```python\n1\n```\n\n```text\n2\n```\n\n```python\n3\n```\n"
+    first, second = blocks(page)
+    assert first == Block("python", "", "1\n", 3, "2\n", needs_cluster=True)
+    assert not second.needs_cluster
 
 
 # ---- what is made from the code ------------------------------------------------------------------
