@@ -20,6 +20,7 @@ from adapters.cli.text import printable
 from adapters.cli.transports import load_transport
 from adapters.job import RuntimeJob
 from adapters.service import RuntimeService
+from adapters.services.dialect import LEGACY, Dialect
 from adapters.transport_service import TransportService
 from runtime_core.errors import RuntimeCoreError, TransportError
 from runtime_core.observer import Observer
@@ -77,6 +78,15 @@ class Place:
         if self.ray is not None:
             return f"on Ray at {self.ray}"
         return "on this machine" if self.url is None else f"at {self.url}"
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the service speaks."""
+        if self.ray is None:
+            return LEGACY
+        from adapters.services.ray_jobs import RAY
+
+        return RAY
 
     def command(self, *words: str) -> str:
         """Give a command line for this service; the token is never in it."""
@@ -178,8 +188,10 @@ class Place:
         """
         try:
             job = service.job(job_id)
-            if isinstance(service, TransportService):
-                job.status()  # nobody has asked yet whether it is there
+            # By a transport nobody has asked yet whether it is there; of a job on Ray that has ended
+            # nobody has looked into its log for how.
+            if isinstance(service, TransportService) or self.ray is not None:
+                job.status()
         except TransportError as error:
             if error.status_code != 404:
                 raise

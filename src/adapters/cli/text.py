@@ -6,7 +6,7 @@ import math
 import reprlib
 from typing import Any, TypeAlias
 
-from adapters.services.ibm_legacy import status_event
+from adapters.services.dialect import LEGACY, Dialect
 from runtime_core.events import UnknownStatusReported
 from runtime_core.lifecycle import STATED
 from runtime_core.states import JobState
@@ -70,9 +70,9 @@ def word(state: JobState) -> str:
     return "failed" if state is JobState.ERROR else state.value
 
 
-def status_word(status: str) -> str:
+def status_word(status: str, dialect: Dialect = LEGACY) -> str:
     """Give the word for a status in a service's own word; that itself if we have none for it."""
-    event = status_event({"status": status})
+    event = dialect.status_event({"status": status})
     return status if isinstance(event, UnknownStatusReported) else word(STATED[type(event)])
 
 

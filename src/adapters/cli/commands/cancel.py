@@ -47,10 +47,12 @@ def run(options: argparse.Namespace) -> Exit:
         try:
             job.wait_for_final_state(_PATIENCE, 0.5)
         except JobTimeoutError as error:
+            waits = place.ray is not None and error.state is JobState.QUEUED
+            why = " Ray ends a queued job only when its turn comes." if waits else ""
             raise CommandError(
                 f"job {options.job} was asked to end, and is {word(error.state)} after "
                 f"{_PATIENCE:g} s: see what becomes of it with "
-                f"`{place.command('status', options.job)}`.",
+                f"`{place.command('status', options.job)}`.{why}",
                 Exit.TIMEOUT,
             ) from error
         state = job.status()

@@ -14,6 +14,7 @@ from adapters.cli.outcome import Exit
 
 if TYPE_CHECKING:
     from adapters.job import RuntimeJob
+    from adapters.services.dialect import Dialect
 
 ABOUT = "List the newest jobs."
 
@@ -49,28 +50,30 @@ def run(options: argparse.Namespace) -> Exit:
     """
     from adapters.cli.place import Place
 
+    place = Place.given(options)
     pending = True if options.pending else False if options.finished else None
-    with Place.given(options).open() as service:
+    with place.open() as service:
         jobs = service.jobs(options.limit, 0, pending, options.program)
     if options.json:
         for job in jobs:
-            sys.stdout.write(f"{json.dumps(_facts(job))}\n")
+            sys.stdout.write(f"{json.dumps(_facts(job, place.dialect))}\n")
     elif jobs:
-        _print_table([_row(job, datetime.now(UTC)) for job in jobs])
+        now = datetime.now(UTC)
+        _print_table([_row(job, place.dialect, now) for job in jobs])
     else:
         kind = "pending " if options.pending else "finished " if options.finished else ""
         sys.stderr.write(f"runtime-core: there are no {kind}jobs.\n")
     return Exit.DONE
 
 
-def _facts(job: RuntimeJob) -> dict[str, object]:
+def _facts(job: RuntimeJob, dialect: Dialect) -> dict[str, object]:
     from adapters.cli.text import status_word
 
     said = job.document
     return {
         "job": said.id,
         "program": said.program_id,
-        "state": status_word(said.status),
+        "state": status_word(said.status, dialect),
         "position": said.position,
         "created": said.created or None,
         "started": said.started or None,
@@ -78,13 +81,13 @@ def _facts(job: RuntimeJob) -> dict[str, object]:
     }
 
 
-def _row(job: RuntimeJob, now: datetime) -> list[str]:
+def _row(job: RuntimeJob, dialect: Dialect, now: datetime) -> list[str]:
     from adapters.cli.text import printable, status_word
     from adapters.cli.times import ago, lasting, read_time
 
     said = job.document
     created, started, ended = map(read_time, (said.created, said.started, said.ended))
-    state = status_word(said.status)
+    state = status_word(said.status, dialect)
     if said.position is not None:
         state = f"{state} ({said.position})"
     end = ended or (now if started is not None else None)
