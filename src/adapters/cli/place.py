@@ -188,8 +188,8 @@ class Place:
         """
         try:
             job = service.job(job_id)
-            # By a transport nobody has asked yet whether it is there; of a job on Ray that has ended
-            # nobody has looked into its log for how.
+            # By a transport nobody has asked yet whether it is there; of a job on Ray that has
+            # ended nobody has looked into its log for how.
             if isinstance(service, TransportService) or self.ray is not None:
                 job.status()
         except TransportError as error:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runs import call, environment
+from cli_runs import call
 
 from adapters.cli.commands import cancel
+from adapters.ray.frame_writer import ERROR, RESULT, STARTED, frames
 from adapters.services.ray_jobs import NONCE, PROGRAM
 
 TOKEN = "the-token-of-the-head"
@@ -32,7 +33,7 @@ class Head(ThreadingHTTPServer):
         self.packages: set[str] = set()
         self.submitted: list[dict[str, Any]] = []
 
-    def put(self, job_id: str, status: str, log: str = "", **more: object) -> None:
+    def put(self, job_id: str, status: str, log: str = "") -> None:
         """Have a job of this library, in this state."""
         self.jobs[job_id] = {
             "type": "SUBMISSION",
@@ -43,7 +44,6 @@ class Head(ThreadingHTTPServer):
             "driver_node_id": None if status == "PENDING" else NODE,
             "metadata": {NONCE: "n0nce", PROGRAM: "prog"},
             "runtime_env": {},
-            **more,
         }
         self.logs[job_id] = log
 
@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         match [method, *self.path.strip("/").split("/")]:
             case ["GET", "api", "packages", "gcs", name] if name not in self.server.packages:
                 return self._say(404, f"Package {name} does not exist")
-            case ["PUT", "api", "packages", "gcs", name]:
+            case ["GET" | "PUT", "api", "packages", "gcs", name]:
                 self.server.packages.add(name)
                 return self._say(200, "{}")
             case ["POST", "api", "jobs"]:
@@ -106,9 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def frame(kind: str, text: str, index: int = 0) -> str:
-    said = {"q": index, "k": kind, "p": 0, "n": 1, "d": text}
-    return f"\n\x1en0nce{json.dumps(said)}\n"
+def log(printed: str, kind: str, text: str) -> str:
+    """A log in which the program printed this, and ended so."""
+    reports = [*frames("n0nce", 0, STARTED), printed.encode(), *frames("n0nce", 0, kind, text)]
+    return f"Ray says something\n{b''.join(reports).decode()}"
 
 
 @pytest.fixture
@@ -172,9 +173,9 @@ def test_a_job_reserves_one_cpu_unless_it_is_told_otherwise(head: Head, tmp_path
 
 def test_a_job_is_told_in_our_words(head: Head) -> None:
     head.put("waits", "PENDING")
-    head.put("goes", "RUNNING", log="of Ray\n\x1en0nce{}\n")
-    head.put("done", "SUCCEEDED", "hello\n" + frame("result", '{"n": 3}'))
-    head.put("failed", "FAILED", frame("error", "ValueError: it went wrong"))
+    head.put("goes", "RUNNING")
+    head.put("done", "SUCCEEDED", log("hello\n", RESULT, '{"n": 3}'))
+    head.put("failed", "FAILED", log("", ERROR, "ValueError: it went wrong"))
     head.put("over", "STOPPED")
     states = {"waits": "queued", "goes": "running", "done": "done", "failed": "failed"}
     for job_id, state in (states | {"over": "cancelled"}).items():
@@ -201,7 +202,7 @@ def test_a_queued_job_ends_when_its_turn_comes(head: Head, monkeypatch: pytest.M
     head.put("waits", "PENDING")
     code, out, err = told(ray(head, "cancel", "waits"))
     assert (code, out) == (4, "")
-    assert f"is queued after 0.05 s: see what becomes of it with `runtime-core status waits" in err
+    assert "is queued after 0.05 s: see what becomes of it with `runtime-core status waits" in err
     assert err.endswith("Ray ends a queued job only when its turn comes.\n")
     assert f"--ray {head.url}" in err
 
