@@ -4,9 +4,9 @@
     runtime-core run --ray http://127.0.0.1:8265 --num-cpus 0 examples/ray_tasks.py -i parts=100
 
 The range up to `limit` is cut into `parts`, each a Ray task that wants a CPU of its own. As parts
-come back the job publishes how far it is, and the process and node that did each; the result says
-how many primes there are, where they were counted, and how many parts ran at once on average. The
-job itself only waits: `--num-cpus 0` leaves all CPUs to its tasks.
+come back the job publishes how far it is, and which worker did each (its node and process); the
+result says how many primes there are, what each worker did, and how many parts ran at once on
+average. The job itself only waits: `--num-cpus 0` leaves all CPUs to its tasks.
 
 It needs Ray where it runs, as the workers of a Ray cluster have it, and by default takes some ten
 seconds of a CPU. Where there is Ray but no cluster, as for ``python examples/ray_tasks.py``, Ray
@@ -42,23 +42,22 @@ def main(
     ray.init()
     began = time.monotonic()
     primes = 0
-    workers: dict[tuple[str, int], dict[str, Any]] = {}
+    workers: dict[str, dict[str, float]] = {}
     for done, part in enumerate(in_parts(ray, limit, parts), 1):
         primes += part["primes"]
-        where = {"node": part["node"], "process": part["process"]}
-        new = {**where, "parts": 0, "seconds": 0.0}
-        worker = workers.setdefault((part["node"], part["process"]), new)
+        worker = workers.setdefault(part["worker"], {"parts": 0, "seconds": 0.0})
         worker["parts"] += 1
         worker["seconds"] += part["seconds"]
-        user_messenger.publish({"progress": done / parts, "primes": primes, **where})
+        said = {"progress": done / parts, "primes": primes, "worker": part["worker"]}
+        user_messenger.publish(said)
     elapsed = time.monotonic() - began
     return {
         "primes": primes,
         "below": limit,
         "cluster_cpus": ray.cluster_resources().get("CPU", 0.0),
         "seconds": elapsed,
-        "at_once": sum(worker["seconds"] for worker in workers.values()) / elapsed,
-        "workers": list(workers.values()),
+        "parts_at_once": sum(worker["seconds"] for worker in workers.values()) / elapsed,
+        "workers": workers,
     }
 
 
@@ -87,10 +86,10 @@ def counted(low: int, high: int) -> dict[str, Any]:
     """Count the primes of a part, on a worker of the cluster; say which, and how long it took."""
     began = time.monotonic()
     primes = count_primes(low, high)
+    node = load_ray().get_runtime_context().get_node_id()
     return {
         "primes": primes,
-        "node": load_ray().get_runtime_context().get_node_id()[:8],
-        "process": os.getpid(),
+        "worker": f"{node[:8]}/{os.getpid()}",
         "seconds": time.monotonic() - began,
     }
 

@@ -84,8 +84,9 @@ def test_the_parts_come_together_in_whatever_order(
     assert ray.tasks == len(heard) == parts
     assert [each["progress"] for each in heard] == [n / parts for n in range(1, parts + 1)]
     assert heard[-1]["primes"] == 1229
-    [worker] = result["workers"]
-    assert (worker["process"], worker["node"], worker["parts"]) == (os.getpid(), "01234567", parts)
+    [(worker, did)] = result["workers"].items()
+    assert (worker, did["parts"]) == (f"01234567/{os.getpid()}", parts)
+    assert {each["worker"] for each in heard} == {worker}
     assert result["cluster_cpus"] == 2.0
 
 
