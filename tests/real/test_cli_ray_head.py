@@ -49,7 +49,6 @@ class Head(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Head
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -62,34 +61,36 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("PUT")
 
     def _answer(self, method: str) -> None:
+        head = self.server
+        assert isinstance(head, Head)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         said = self.headers.get("Authorization")
         if said != f"Bearer {TOKEN}":
             kind = "Missing" if said is None else "Invalid"
             return self._say(401 if said is None else 403, f"Un: {kind} authentication token")
         match [method, *self.path.strip("/").split("/")]:
-            case ["GET", "api", "packages", "gcs", name] if name not in self.server.packages:
+            case ["GET", "api", "packages", "gcs", name] if name not in head.packages:
                 return self._say(404, f"Package {name} does not exist")
             case ["GET" | "PUT", "api", "packages", "gcs", name]:
-                self.server.packages.add(name)
+                head.packages.add(name)
                 return self._say(200, "{}")
             case ["POST", "api", "jobs"]:
                 submission = json.loads(body)
-                self.server.submitted.append(submission)
+                head.submitted.append(submission)
                 return self._say(200, json.dumps({"submission_id": submission["submission_id"]}))
             case ["GET", "api", "jobs"]:
-                return self._say(200, json.dumps(list(self.server.jobs.values())))
-            case [_, "api", "jobs", job_id, *_] if job_id not in self.server.jobs:
+                return self._say(200, json.dumps(list(head.jobs.values())))
+            case [_, "api", "jobs", job_id, *_] if job_id not in head.jobs:
                 return self._say(404, f"Job {job_id} does not exist")
             case ["GET", "api", "jobs", job_id]:
-                return self._say(200, json.dumps(self.server.jobs[job_id]))
+                return self._say(200, json.dumps(head.jobs[job_id]))
             case ["GET", "api", "jobs", job_id, "logs"]:
-                return self._say(200, json.dumps({"logs": self.server.logs[job_id]}))
+                return self._say(200, json.dumps({"logs": head.logs[job_id]}))
             case ["POST", "api", "jobs", job_id, "stop"]:
-                job = self.server.jobs[job_id]
+                job = head.jobs[job_id]
                 ends = job["status"] in ("PENDING", "RUNNING")
                 if job["status"] == "RUNNING":
-                    self.server.put(job_id, "STOPPED")
+                    head.put(job_id, "STOPPED")
                 return self._say(200, json.dumps({"stopped": ends}))
         return self._say(404, "404: Not Found")
 
@@ -102,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Say nothing."""
 
 
