@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cli_runs import call
 
 from adapters.cli.commands import cancel
-from adapters.ray.frame_writer import ERROR, RESULT, STARTED, frames
+from adapters.ray.frame_writer import ERROR, INTERIM, RESULT, STARTED, frames
 from adapters.services.ray_jobs import NONCE, PROGRAM
 
 TOKEN = "the-token-of-the-head"
@@ -68,7 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
         if said != f"Bearer {TOKEN}":
             kind = "Missing" if said is None else "Invalid"
             return self._say(401 if said is None else 403, f"Un: {kind} authentication token")
-        match [method, *self.path.strip("/").split("/")]:
+        asked = urlsplit(self.path)
+        match [method, *asked.path.strip("/").split("/")]:
             case ["GET", "api", "packages", "gcs", name] if name not in head.packages:
                 return self._say(404, f"Package {name} does not exist")
             case ["GET" | "PUT", "api", "packages", "gcs", name]:
@@ -86,6 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._say(200, json.dumps(head.jobs[job_id]))
             case ["GET", "api", "jobs", job_id, "logs"]:
                 return self._say(200, json.dumps({"logs": head.logs[job_id]}))
+            case ["GET", "api", "v0", "logs", "file"]:
+                [file] = parse_qs(asked.query)["filename"]
+                job_id = file.removeprefix("job-driver-").removesuffix(".log")
+                return self._say(200, head.logs[job_id], "application/octet-stream")
             case ["POST", "api", "jobs", job_id, "stop"]:
                 job = head.jobs[job_id]
                 ends = job["status"] in ("PENDING", "RUNNING")
@@ -94,8 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._say(200, json.dumps({"stopped": ends}))
         return self._say(404, "404: Not Found")
 
-    def _say(self, status: int, text: str) -> None:
-        kind = "application/json" if text[0] in "[{" else "text/plain"
+    def _say(self, status: int, text: str, kind: str = "") -> None:
+        kind = kind or ("application/json" if text[0] in "[{" else "text/plain")
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -107,9 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def log(printed: str, kind: str, text: str) -> str:
-    """A log in which the program printed this, and ended so."""
-    reports = [*frames("n0nce", 0, STARTED), printed.encode(), *frames("n0nce", 0, kind, text)]
+def log(printed: str, kind: str, text: str, *published: str) -> str:
+    """A log in which the program printed and published this, and ended so."""
+    reports = [*frames("n0nce", 0, STARTED), printed.encode()]
+    for index, interim in enumerate(published):
+        reports += frames("n0nce", index, INTERIM, interim)
+    reports += frames("n0nce", len(published), kind, text)
     return f"Ray says something\n{b''.join(reports).decode()}"
 
 
@@ -190,6 +199,17 @@ def test_a_job_is_told_in_our_words(head: Head) -> None:
     failed = ray(head, "result", "failed")
     assert failed.returncode == 1
     assert "ValueError: it went wrong" in failed.stderr
+
+
+def test_a_job_that_has_ended_is_watched_from_its_beginning(head: Head) -> None:
+    head.put("done", "SUCCEEDED", log("hello\n", RESULT, "[2]", '"one"', '{"two": 2}'))
+    code, out, err = told(ray(head, "watch", "done"))
+    assert (code, err) == (0, "")
+    first, *lines = out.splitlines()
+    assert first == f"prog: job done on Ray at {head.url}"
+    # It is not said to be queued, though Ray tells by its log alone how it ended.
+    assert [line.split(" s ")[-1].strip() for line in lines] == ["one", "two=2", "done", "[2]"]
+    assert lines[2].startswith("    3.3 s  ")  # which Ray tells
 
 
 def test_a_running_job_is_cancelled_and_a_second_time_it_was_before(head: Head) -> None:
