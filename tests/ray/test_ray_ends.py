@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import cast
 
 import pytest
 from conditions import Recorder, eventually
@@ -105,7 +106,7 @@ def test_a_driver_that_is_killed_has_failed_and_takes_its_program_along(
     recorder = Recorder()
     job = start(ray, HANGS, callback=recorder)
     assert recorder.reached(1, PATIENCE)
-    program, host = recorder.values[0]  # type: ignore[misc]  # what HANGS publishes
+    program, host = cast("list[int]", recorder.values[0])
     os.kill(host, signal.SIGKILL)
     with pytest.raises(RuntimeJobFailureError) as caught:
         job.result(timeout=PATIENCE)
