@@ -14,6 +14,8 @@ from adapters.cli.job_ids import complete_job_ids
 from adapters.cli.options import TOKEN_VARIABLE
 from adapters.cli.place import Place
 from adapters.cli.ray_options import ray_options
+from adapters.local import records
+from adapters.local.store import Store
 from runtime_core.errors import NotAuthorizedError, TransportError
 
 HEAD = "http://head.example:8265"
@@ -143,7 +145,11 @@ def test_prune_is_for_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_job_of_this_machine_completes_one_of_a_cluster(tmp_path: Path) -> None:
-    assert complete_job_ids("", Namespace(ray=HEAD, data=None)) == {}
+    with Store.open(tmp_path) as store:
+        program = store.add_program(records.Program("p", 5), b"")
+        store.add_job(records.Job("p", program.source, 5, id="here"), "{}")
+    assert list(complete_job_ids("", Namespace(ray=None, data=tmp_path))) == ["here"]
+    assert complete_job_ids("", Namespace(ray=HEAD, data=tmp_path)) == {}
 
 
 def test_the_help_of_run_tells_of_the_cluster(
