@@ -281,6 +281,13 @@ def test_a_cancel_is_taken_or_not(word: str, expected: ReplyEvent) -> None:
     assert head.calls == ["stop"]
 
 
+def test_a_cancel_after_the_result_was_seen_is_refused() -> None:
+    head, outcomes = FakeHead("RUNNING"), Outcomes()
+    outcomes.put("j1", Returned("1"))
+    assert transport(head, outcomes).perform("j1", SendCancel(7)) == CancelRefused(7)
+    assert head.calls == []
+
+
 @pytest.mark.parametrize("error", [SILENT, OSError("away"), KeyError("a mistake")], ids=repr)
 def test_what_is_raised_is_a_reply(error: Exception) -> None:
     head = FakeHead()

@@ -19,7 +19,8 @@ kept as soon as it was seen:
 | FetchResult | | a result | ResultReceived |
 | | | anything else, or it is lost | RequestFailed, not retryable |
 | FetchFailure | | | FailureReceived, as of FetchStatus |
-| SendCancel | stopped | | CancelAccepted |
+| SendCancel | anything, it is not asked | a result, seen already | CancelRefused |
+| | stopped | | CancelAccepted |
 | | not stopped | | CancelRefused |
 
 Of a job that this library has not submitted, only what Ray says is told.
@@ -81,13 +82,17 @@ class Endings:
         self._pause = pause
         self._now = now
 
+    def has_result(self, job_id: str) -> bool:
+        """Whether a result was seen already, so that nothing more can become of the job."""
+        return isinstance(self._outcomes.get(job_id), Returned)
+
     def status(self, job_id: str, request: int) -> LifecycleEvent | UnknownStatusReported:
         """Say how a job stands, or how it ended.
 
         Raises:
             TransportError: if that cannot be known now.
         """
-        if isinstance(self._outcomes.get(job_id), Returned):
+        if self.has_result(job_id):
             return JobSucceeded(request)
         document = self.settled(job_id)
         said = RAY.status_event(document, request)

@@ -134,8 +134,10 @@ class RayTransport:
                     return FailureReceived(request, said.reason, said.reason_code)
                 return FailureReceived(request, None)
             case SendCancel():
-                stopped = self._client.job_stop(job_id)
-                return CancelAccepted(request) if stopped else CancelRefused(request)
+                # Ray takes it until it has seen the end, a moment later.
+                if self._endings.has_result(job_id) or not self._client.job_stop(job_id):
+                    return CancelRefused(request)
+                return CancelAccepted(request)
         assert_never(command)
 
     # ---- submissions ---------------------------------------------------------------------------
