@@ -121,10 +121,11 @@ interop: ## Run clients that others wrote, in environments of their own, with ou
 	@INTEROP_PYTHON_IBMQ=.venv-ibmq/bin/python INTEROP_PYTHON_IBM_RUNTIME=.venv-ibm-runtime/bin/python \
 		.venv-qiskit/bin/python -m pytest -n 2 --dist loadfile tests/interop tests/adapters/test_qiskit.py
 
-# What the tests run with has no Ray. They and the cluster have no network but loopback.
+# What the tests run with has no Ray. They and the cluster have no network but loopback. Each of the
+# two processes has a cluster of its own: most tests wait for Ray.
 ray: $(STAMP) .venv-ray/.stamp ## Run jobs on a real Ray cluster, which is started and ended here
 	@echo "ray: tests/ray"
-	@RAY_TESTS_PYTHON=.venv-ray/bin/python $(PY) tests/ray/loopback.py $(PY) -m pytest tests/ray
+	@RAY_TESTS_PYTHON=.venv-ray/bin/python $(PY) tests/ray/loopback.py $(PY) -m pytest -n 2 --dist loadfile tests/ray
 
 conformance: $(STAMP) .venv-conformance/.stamp ## Run the Autobahn cases against the websocket client
 	@echo "conformance: tests/conformance/autobahn.py"
