@@ -2,7 +2,8 @@
 
 A Ray head listens with half a dozen processes, and whoever reaches them runs what he likes. Linux
 gives a network of its own to root's processes, and to those of others where they may have a user
-namespace. Elsewhere the command runs all the same, and has to make Ray listen at 127.0.0.1.
+namespace. Where they may not, nothing is run: a head on Linux takes an address of the machine even
+where it was told 127.0.0.1, and listens on all. On macOS a head stays at 127.0.0.1 by itself.
 """
 
 from __future__ import annotations
@@ -53,7 +54,12 @@ def main(command: list[str]) -> None:
         leave_network()
         said = "in a network namespace that has nothing else"
     except OSError as error:
-        said = f"no network namespace here ({error}): Ray listens at 127.0.0.1, and wants a token"
+        if sys.platform == "linux":
+            sys.exit(
+                f"loopback: no network namespace can be made here ({error}), and without one a Ray "
+                "head listens to the network: run it as root, or allow user namespaces."
+            )
+        said = "no network namespaces here: Ray listens at 127.0.0.1, and wants a token"
     print(f"loopback: {said}", file=sys.stderr, flush=True)
     os.execvp(command[0], command)
 

@@ -12,7 +12,7 @@ from ray_programs import PATIENCE, becomes, start
 from service_stories import Gate
 
 from adapters import RuntimeService
-from runtime_core.errors import OptionsError
+from runtime_core.errors import OptionsError, RuntimeJobFailureError
 from runtime_core.states import JobState
 
 
@@ -70,6 +70,16 @@ def test_a_program_has_the_packages_that_it_asks_for(ray: RuntimeService, tmp_pa
         """
     job = start(ray, source, {"pip": [str(wheel)]})
     assert job.result(timeout=2 * PATIENCE) == "from the wheel"
+
+
+def test_a_package_that_there_is_not_fails_the_job_and_says_so(
+    ray: RuntimeService, tmp_path: Path
+) -> None:
+    source = "def main(backend, user_messenger):\n    return 1\n"
+    job = start(ray, source, {"pip": [str(tmp_path / "none-1.0-py3-none-any.whl")]})
+    with pytest.raises(RuntimeJobFailureError, match=r"none-1\.0") as caught:
+        job.result(timeout=2 * PATIENCE)
+    assert caught.value.reason_code == "RUNTIME_ENV_SETUP_FAILURE"
 
 
 def test_a_folder_is_a_program_and_its_parts_are_there(ray: RuntimeService, tmp_path: Path) -> None:
