@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, cast
 
+from adapters.http.session import Take
 from adapters.ray.client import RayClient
 from adapters.ray.frame_writer import ERROR, INTERIM, RESULT, STARTED, frames
 from adapters.ray.outcomes import Outcomes
@@ -67,6 +69,8 @@ class FakeHead:
     def __init__(self, status: str = "SUCCEEDED", log: str | TransportError = "") -> None:
         self.jobs: dict[str, list[dict[str, Any]]] = {"j1": [document(status)]}
         self.logs: dict[str, str | TransportError] = {"j1": log}
+        self.long_log = ""
+        self.pieces_left: list[bytes] = []
         self.packages: dict[str, bytes] = {}
         self.submitted: list[Mapping[str, Any]] = []
         self.calls: list[str] = []
@@ -96,6 +100,12 @@ class FakeHead:
         if isinstance(found, TransportError):
             raise found
         return found
+
+    def job_log_read(self, job_id: str, take: Take) -> None:
+        self._called("read log")
+        whole = self.long_log.encode()
+        pieces = [whole[start : start + 100] for start in range(0, len(whole), 100)]
+        self.pieces_left = list(itertools.dropwhile(take, pieces))
 
     def job_stop(self, job_id: str) -> bool:
         self._called("stop")

@@ -20,6 +20,7 @@ from fake_ray import (
     transport,
 )
 
+from adapters.http.session import AnswerTooLargeError
 from adapters.job_logs import LogPart
 from adapters.ray import ray_host
 from adapters.ray.log_events import Raised, Returned
@@ -226,6 +227,26 @@ def test_a_broken_log_is_said_so() -> None:
     assert isinstance(failed, RequestFailed)
     assert not failed.retryable
     assert "a frame that cannot be read" in str(failed.error)
+
+
+def test_the_result_in_a_log_that_is_too_long_to_keep_is_read_in_pieces() -> None:
+    head = FakeHead(log=AnswerTooLargeError("larger than 256 MiB", 200))
+    head.long_log = log("printed\n" * 100, result('"r"')) + "more\n" * 100
+    assert status(head) == JobSucceeded(7)
+    assert "read log" not in head.calls  # Ray has said it
+    asked = transport(head)
+    for _ in range(2):
+        assert asked.perform("j1", FetchResult(8)) == ResultReceived(8, '"r"')
+    assert head.calls.count("read log") == 1
+    assert len(head.pieces_left) > 2  # what comes after it was not waited for
+
+
+def test_a_log_that_is_too_long_to_keep_may_hold_no_result() -> None:
+    head = FakeHead(log=AnswerTooLargeError("larger than 256 MiB", 200))
+    head.long_log = log("printed\n" * 100)
+    failed = transport(head).perform("j1", FetchResult(7))
+    assert isinstance(failed, RequestFailed)
+    assert "has no result" in str(failed.error)
 
 
 # ---- the other requests ------------------------------------------------------------------------

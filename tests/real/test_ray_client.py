@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from scripted_server import End, ScriptedServer, Step, answer
 
+from adapters.http.session import AnswerTooLargeError
 from adapters.ray.client import RayClient
 from adapters.services import ray_errors
 from runtime_core import (
@@ -389,6 +390,33 @@ def test_the_log_of_a_node_that_is_gone() -> None:
             head.job_logs_text("j-1")
         assert (failed.value.status_code, failed.value.retryable) == (410, False)
         assert failed.value.reason_code == ray_errors.NO_NODE
+
+
+def test_a_log_that_is_too_long_to_keep_is_said_to_be_and_can_be_read_in_pieces() -> None:
+    raw = answer(200, b"a\xffb\n" * 50_000, Content_Type="text/plain")
+    long = answer(200, json.dumps({"logs": "a" * 2000}))
+    with (
+        ScriptedServer(long, ON_NODE, raw, ON_NODE, raw) as server,
+        Clocked(server.url, max_answer_bytes=1000) as head,
+    ):
+        with pytest.raises(AnswerTooLargeError, match="larger than 1000 bytes") as failed:
+            head.job_logs_text("j-1")
+        assert "Is this the URL" not in str(failed.value)
+        pieces: list[bytes] = []
+
+        def take(piece: bytes) -> bool:
+            pieces.append(piece)
+            return len(pieces) < stop
+
+        stop = 1000
+        head.job_log_read("j-1", take)
+        assert b"".join(pieces) == b"a\xffb\n" * 50_000
+        assert len(pieces) > 2
+        assert calls(server)[1:] == ["GET /api/jobs/j-1", LOG_FILE]
+        pieces.clear()
+        stop = 1
+        head.job_log_read("j-1", take)
+        assert len(pieces) == 1
 
 
 # ---- packages ----------------------------------------------------------------------------------

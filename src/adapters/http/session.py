@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 import urllib3
@@ -28,6 +28,7 @@ from adapters.http.failures import (
     status_failure,
     told_by,
 )
+from adapters.http.refusals import of_kind
 from adapters.http.retry import http_date, retry_after_seconds
 from adapters.services.error_codes import ErrorReader
 from runtime_core.errors import TransportError, UsageError
@@ -60,6 +61,14 @@ class Request:
     an id. Then its errors stay retryable where it may have arrived."""
     not_found: type[TransportError] = TransportError
     """What a 404 is, for the client that makes it of the session's errors."""
+
+
+Take: TypeAlias = Callable[[bytes], bool]
+"""Takes a piece of a body; False if that is enough."""
+
+
+class AnswerTooLargeError(TransportError):
+    """An answer is longer than the client may keep."""
 
 
 @attrs.frozen
@@ -112,25 +121,30 @@ class HttpSession:
         """Close all idle connections; those in use are closed by who uses them. May be repeated."""
         self._pool.close()
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request, take: Take | None = None) -> Answer:
         """Do one request, and read its answer whole; done again once if its token was refused.
 
+        Args:
+            request: what to send.
+            take: gets the body piece by piece, however long it is; then none is in the answer.
+
         Raises:
+            AnswerTooLargeError: if the body is longer than `max_answer_bytes`, and nobody takes it.
             TransportError: if there is no answer, or another than one of 200 to 299.
             UsageError: if the session is closed.
         """
         token = self.access.credentials.token()
         try:
-            return self._exchange(request, token)
+            return self._exchange(request, token, take)
         except TransportError as error:
             if error.status_code != 401:
                 raise
             renewed = self.access.credentials.renewed(token)
             if renewed is None:
                 raise
-        return self._exchange(request, renewed)
+        return self._exchange(request, renewed, take)
 
-    def _exchange(self, request: Request, token: str) -> Answer:
+    def _exchange(self, request: Request, token: str, take: Take | None) -> Answer:
         headers = {**self._headers, **self._identify(token)}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
@@ -152,7 +166,7 @@ class HttpSession:
             # What interrupts the reading, Ctrl-C too, leaves an answer half read: its connection
             # must not carry another request. A whole answer has given its connection back already.
             try:
-                return self._read(request, response)
+                return self._read(request, response, take)
             finally:
                 response.close()
         except exceptions.ClosedPoolError as error:
@@ -197,7 +211,9 @@ class HttpSession:
             self._process = os.getpid()
         return self._pool
 
-    def _read(self, request: Request, response: urllib3.BaseHTTPResponse) -> Answer:
+    def _read(
+        self, request: Request, response: urllib3.BaseHTTPResponse, take: Take | None
+    ) -> Answer:
         status, headers = response.status, response.headers
         kind = headers.get("Content-Type", "")
         if not 200 <= status < 300:
@@ -206,6 +222,10 @@ class HttpSession:
         if coding not in _CODINGS:
             failure = Failure(f"the answer is compressed as {coding}, unasked", False, True)
             raise self.error(request, failure, status)
+        if take is not None and not is_html(kind):
+            while (chunk := response.read(_CHUNK)) and take(chunk):
+                pass
+            return Answer(status, kind, b"")
         body = self._read_all(request, response)
         if not body and _has_no_frame(response) and request.method == "GET":
             # http.client takes the end of the connection for the end of the headers, too.
@@ -242,7 +262,7 @@ class HttpSession:
         if too_large:
             advice = "Raise max_answer_bytes, if you trust the service."
             failure = Failure(f"the answer is larger than {limit} bytes", False, True, advice)
-            raise self.error(request, failure, response.status)
+            raise of_kind(AnswerTooLargeError, self.error(request, failure, response.status))
         return bytes(body)
 
 

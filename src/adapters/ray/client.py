@@ -10,7 +10,7 @@ from typing import Any, Final, Unpack
 import attrs
 
 from adapters.http.service_client import NetworkArguments, ServiceClient
-from adapters.http.session import Answer, Request
+from adapters.http.session import Answer, AnswerTooLargeError, Request, Take
 from adapters.services import ray_errors, ray_jobs
 from adapters.services.ray_jobs import RAY
 from runtime_core.errors import RuntimeJobNotFoundError, TransportError, UsageError
@@ -206,6 +206,7 @@ class RayClient(ServiceClient):
 
         Raises:
             RuntimeJobNotFoundError: if there is no such job.
+            AnswerTooLargeError: if it is longer than `max_answer_bytes`; `job_log_read` reads it.
             TransportError: if it cannot be had. It is retryable while the node of the log does not
                 answer the head; its status is 410, and it is not, once the head has given up the
                 node, fifteen seconds after its end, say: with it the log is lost.
@@ -220,6 +221,26 @@ class RayClient(ServiceClient):
         if not isinstance(logs, str):
             raise self._odd(request, f"expected a text at $.logs, got {shown(logs)}")
         return logs
+
+    def job_log_read(self, job_id: str, take: Take) -> None:
+        """Read the log of a job as it is now, of any length, with our own lines in it.
+
+        Args:
+            job_id: the job.
+            take: gets its bytes, piece by piece, and says with False that it has enough.
+
+        Raises:
+            RuntimeJobNotFoundError: if there is no such job.
+            TransportError: if it cannot be had, or breaks off.
+        """
+        node = ray_jobs.node_of(self.job_get(job_id))
+        if node is None:
+            return
+        request = Request("GET", ray_jobs.log_file_path(node, job_id))
+        try:
+            self._session.send(request, take)
+        except TransportError as error:
+            raise self._refusal(request, error) from error.__cause__
 
     def _job_logs_bytes(self, job_id: str) -> bytes:
         """Give a log by the call that does not take it for a text, and knows of dead nodes."""
@@ -300,6 +321,8 @@ class RayClient(ServiceClient):
         return self._send(request)
 
     def _refusal(self, request: Request, error: TransportError) -> TransportError:
+        if isinstance(error, AnswerTooLargeError):
+            return error
         # A page for people; or a path or a method that is unknown, where Ray names what is.
         if error.status_code in (200, 404, 405) and error.reason_code is None:
             return _no_head(error)

@@ -35,6 +35,7 @@ from typing import Any, Final
 
 import attrs
 
+from adapters.http.session import AnswerTooLargeError
 from adapters.ray.client import RayClient
 from adapters.ray.log_events import Outcome, Raised, Returned
 from adapters.ray.log_frames import BrokenLogError, FrameReader
@@ -137,10 +138,30 @@ class Endings:
         kept = self._outcomes.get(job_id)
         if kept is not None:
             return kept
-        found = _outcome_in(self._client.job_logs_text(job_id), nonce)
-        if found is not None:
-            self._outcomes.put(job_id, found)
-        return found
+        return self._kept(job_id, _outcome_in(self._client.job_logs_text(job_id), nonce))
+
+    def _read_any(self, job_id: str, nonce: str) -> Outcome | None:
+        """Do the same, however long the log is: that may take its time.
+
+        Raises:
+            TransportError: if the log cannot be read.
+        """
+        try:
+            return self._read(job_id, nonce)
+        except AnswerTooLargeError:
+            reader = _outcome_reader(nonce)
+
+            def take(data: bytes) -> bool:
+                reader.feed(data)
+                return reader.outcome is None
+
+            self._client.job_log_read(job_id, take)
+            return self._kept(job_id, reader.outcome)
+
+    def _kept(self, job_id: str, outcome: Outcome | None) -> Outcome | None:
+        if outcome is not None:
+            self._outcomes.put(job_id, outcome)
+        return outcome
 
     def result(self, job_id: str) -> str:
         """Give the result of a job.
@@ -157,7 +178,7 @@ class Endings:
                     "keeps no more of it than its log."
                 )
             try:
-                outcome = self._read(job_id, nonce)
+                outcome = self._read_any(job_id, nonce)
             except TransportError as error:
                 if _may_pass(error):
                     raise
@@ -168,9 +189,13 @@ class Endings:
         return outcome.text
 
 
-def _outcome_in(log: str, nonce: str) -> Outcome | None:
+def _outcome_reader(nonce: str) -> FrameReader:
     # As if all interim results were known: they are the streams' affair, missing ones too.
-    reader = FrameReader(nonce, after=sys.maxsize)
+    return FrameReader(nonce, after=sys.maxsize)
+
+
+def _outcome_in(log: str, nonce: str) -> Outcome | None:
+    reader = _outcome_reader(nonce)
     reader.feed(log.encode(errors="surrogatepass"))
     return reader.outcome
 
