@@ -52,7 +52,8 @@ from runtime_core.events import (
 )
 
 _ENDING: Final = 2.0  # seconds, many times what Ray takes to notice the end of a program
-_STEP: Final = 0.03  # seconds
+_FIRST_STEP: Final = 0.03  # seconds
+_GROWTH: Final = 1.5  # a program that does not exit is no reason to ask without end
 
 _NO_RESULT: Final = (
     "Ray says that the job succeeded, but its log holds no result: it was not run to its end by "
@@ -121,11 +122,12 @@ class Endings:
             TransportError: if it cannot be had.
         """
         document = self._client.job_get(job_id)
-        last = self._now() + _ENDING
+        last, step = self._now() + _ENDING, _FIRST_STEP
         while (
             not is_final(document) and self._outcomes.get(job_id) is not None and self._now() < last
         ):
-            self._pause(_STEP)
+            self._pause(step)
+            step *= _GROWTH
             document = self._client.job_get(job_id)
         return document
 
