@@ -206,6 +206,15 @@ def test_of_a_lost_log_ray_may_have_repeated_the_end(end: str, expected: ReplyEv
     assert said.reason_code == CODE
 
 
+def test_a_result_that_ray_has_repeated_is_kept_as_its_log_is_lost() -> None:
+    message = "exit code -9, last available logs (truncated to 20,000 chars):\n" + log(result("1"))
+    head = FakeHead(log=GONE)
+    head.tell(document("FAILED", message=message, error_type=CODE))
+    asked = transport(head)
+    assert asked.perform("j1", FetchStatus(7)) == JobSucceeded(7)
+    assert asked.perform("j1", FetchResult(8)) == ResultReceived(8, "1")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

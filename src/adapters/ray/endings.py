@@ -107,7 +107,7 @@ class Endings:
             if _may_pass(error):
                 raise
             # Of a failed job Ray itself repeats the last lines of the log.
-            outcome = _last_outcome(document.get("message"), nonce)
+            outcome = self._kept(job_id, _last_outcome(document.get("message"), nonce))
             return said if outcome is None else _ended(said, outcome)
         return _ended(said, outcome)
 
