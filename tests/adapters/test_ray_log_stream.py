@@ -108,13 +108,17 @@ class Head:
     """A stream, and what it has asked and told."""
 
     def __init__(
-        self, routes: LogRoutes | None = None, after: int = 0, url: str = "http://localhost:8265"
+        self,
+        routes: LogRoutes | None = None,
+        after: int = 0,
+        url: str = "http://localhost:8265",
+        job_id: str = "job-1",
     ) -> None:
         self.routes = LogRoutes() if routes is None else routes
         self.outcomes: list[tuple[str, Outcome]] = []
         client = RayClient(url, TOKEN, proxy=None)
         streams = RayStreams(client, lambda *told: self.outcomes.append(told), self.routes)
-        endpoint = streams.stream("job-1", OpenStream(7, after))
+        endpoint = streams.stream(job_id, OpenStream(7, after))
         assert isinstance(endpoint, StreamEndpoint)
         assert isinstance(endpoint.protocol, RayLogStream)
         self.stream = endpoint.protocol
@@ -488,21 +492,34 @@ def test_a_head_without_the_quick_way_is_asked_for_it_once() -> None:
 
 def test_only_so_many_streams_go_the_quick_way_at_once() -> None:
     routes = LogRoutes(max_quick=2)
-    heads = [Head(routes) for _ in range(3)]
-    for head in heads:
+
+    def quick(job: int) -> tuple[Head, bool]:
+        head = Head(routes, job_id=f"job-{job}")
         head.feed(document())
-    assert [head.paths[-1] for head in heads] == [QUICK_PATH, QUICK_PATH, TAIL_PATH]
-    heads[0].feed(LOG_HEAD + chunk(STORY + RETURNED))
-    late = Head(routes)
-    late.feed(document())
-    assert late.paths[-1] == QUICK_PATH
+        return head, "/v0/logs/stream" in head.paths[-1]
+
+    heads = [quick(job) for job in range(3)]
+    assert [is_quick for _, is_quick in heads] == [True, True, False]
+    heads[0][0].feed(LOG_HEAD + chunk(STORY + RETURNED))
+    late, is_quick = quick(3)
+    assert is_quick
     late.stream.close()
     del heads[1]  # its connection broke, of which no protocol is told
     gc.collect()
-    for _ in range(2):
-        heads.append(Head(routes))
-        heads[-1].feed(document())
-        assert heads[-1].paths[-1] == QUICK_PATH
+    more = [quick(job) for job in (4, 5, 6)]
+    assert [is_quick for _, is_quick in more] == [True, True, False]
+
+
+def test_the_next_stream_of_a_job_has_the_room_of_the_one_that_broke() -> None:
+    routes = LogRoutes(max_quick=1)
+    broken, following = Head(routes), Head(routes)
+    broken.feed(document() + LOG_HEAD + chunk(STORY))  # no protocol is told that it broke
+    following.feed(document() + LOG_HEAD + chunk(STORY))
+    assert following.paths[-1] == QUICK_PATH
+    broken.stream.close()
+    other = Head(routes, job_id="job-2")
+    other.feed(document())
+    assert "/logs/tail" in other.paths[-1]
 
 
 def test_a_head_that_does_not_answer_is_asked_for_the_tail_next_time() -> None:

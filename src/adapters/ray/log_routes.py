@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -41,20 +41,27 @@ class LogRoutes:
     """Whether the head is thought to have the quick log stream."""
     max_quick: int = MAX_QUICK
     """How many quick streams may be open at once."""
-    # Weak, since nobody tells a protocol that its connection has broken.
-    _open: WeakSet[object] = attrs.field(factory=WeakSet, init=False, repr=False)
+    # By job, and weak: nobody tells a protocol that its connection has broken, and it may stay
+    # around until garbage is collected. Two that read one job at once count as one.
+    _open: WeakValueDictionary[str, object] = attrs.field(
+        factory=WeakValueDictionary, init=False, repr=False
+    )
     _begun: OrderedDict[str, LogPlace] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
-    def begin_quick(self, stream: object) -> bool:
-        """Give a stream leave to go the quick way, if there is room; until it is ended or gone."""
-        if len(self._open) >= self.max_quick:
+    def begin_quick(self, job_id: str, stream: object) -> bool:
+        """Give a job's stream leave to go the quick way, if there is room.
+
+        It has that until it is ended or gone, or the job's next one takes its place.
+        """
+        if job_id not in self._open and len(self._open) >= self.max_quick:
             return False
-        self._open.add(stream)
+        self._open[job_id] = stream
         return True
 
-    def end_quick(self, stream: object) -> None:
+    def end_quick(self, job_id: str, stream: object) -> None:
         """Take note that a stream does not need its room any more."""
-        self._open.discard(stream)
+        if self._open.get(job_id) is stream:
+            del self._open[job_id]
 
     def keep(self, job_id: str, place: LogPlace) -> None:
         """Remember how far a stream has come whose connection was closed after an answer."""

@@ -178,7 +178,7 @@ class RayLogStream:
 
     def close(self) -> None:
         """See `StreamProtocol`. Only the tail has a word for it."""
-        self._routes.end_quick(self)
+        self._routes.end_quick(self._job_id, self)
         self._tail.close()
 
     # ---- asking --------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class RayLogStream:
             self._start_tail()
         elif place.is_final:
             self._ask(self._base + ray_jobs.log_file_path(place.node_id, self._job_id))
-        elif not self._routes.begin_quick(self):
+        elif not self._routes.begin_quick(self._job_id, self):
             self._start_tail()
         else:
             path = ray_jobs.log_stream_path(place.node_id, self._job_id, self._interval)
@@ -323,7 +323,7 @@ class RayLogStream:
         assert self._head is not None
         status, body = self._head.status, bytes(self._body)
         error = self._caller.refusal(status, self._head.headers, body)
-        self._routes.end_quick(self)
+        self._routes.end_quick(self._job_id, self)
         by_tail = attrs.evolve(place, by_tail=True)
         if status in _NO_SUCH_ROUTE:
             self._routes.quick = False
@@ -422,6 +422,6 @@ class RayLogStream:
             events.append(StreamOpened(self._connection))
 
     def _end(self, event: StreamEvent, events: list[StreamEvent]) -> None:
-        self._routes.end_quick(self)
+        self._routes.end_quick(self._job_id, self)
         events.append(event)
         self._ended = True
