@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conditions import PATIENCE, eventually
@@ -153,6 +155,18 @@ def test_the_system_asks_a_silent_peer_after_twenty_seconds() -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 20
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 20
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+
+
+def test_a_system_that_has_no_such_option_is_connected_from_all_the_same() -> None:
+    class Plain(socket.socket):
+        def setsockopt(self, level: int, *more: Any) -> None:
+            if level == socket.IPPROTO_TCP:
+                raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+            super().setsockopt(level, *more)
+
+    with Plain() as sock:
+        keep_alive(sock)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 # ---- the end of a log ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import selectors
 import socket
@@ -301,7 +302,10 @@ def keep_alive(sock: socket.socket) -> None:
     for name, value in _KEEP_ALIVE:
         option = getattr(socket, name, None)
         if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            # It may be named and not be there, on an old Windows or in a sandbox: no reason not to
+            # connect.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def place(stream: StreamEndpoint | StreamFile) -> str:
