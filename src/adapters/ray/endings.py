@@ -2,8 +2,8 @@
 
 Ray's own status is the authority on the state of a job, but for one thing: a result that stands in
 the log stands, as it does with the local service, whatever becomes of the process after it. So who
-has seen it need not ask, and everybody tells the same in the end. What the log says of the end is
-kept as soon as it was seen:
+has seen it need not ask, and everybody tells the same in the end, as long as the log can be read.
+What the log says of the end is kept as soon as it was seen:
 
 | command | Ray says | the log says | reply |
 |---|---|---|---|

@@ -135,8 +135,9 @@ class RayPrograms:
 
     def programs_get(self, limit: int, skip: int) -> Mapping[str, Any]:
         """Give a page of the programs, in the order in which they were uploaded."""
-        found = [each.document(program_id) for program_id, each in list(self._programs.items())]
-        return {"programs": found[skip : skip + limit], "count": len(found)}
+        found = list(self._programs.items())
+        page = [each.document(program_id) for program_id, each in found[skip : skip + limit]]
+        return {"programs": page, "count": len(found)}
 
     def program_get(self, program_id: str) -> Mapping[str, Any]:
         """Give a program."""

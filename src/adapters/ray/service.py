@@ -50,8 +50,7 @@ class RayRuntimeService(RuntimeService):
         rate = checked_rate(status_requests_per_second)
         client = RayClient(
             url,
-            # A head asks for no token unless it was started so.
-            "" if token is None and token_provider is None else token,
+            token,
             token_provider=token_provider,
             ca_certs=ca_certs,
             client_cert=client_cert,
