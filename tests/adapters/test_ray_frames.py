@@ -235,6 +235,15 @@ def test_the_first_end_stands() -> None:
     assert reader.outcome == Returned("1")
 
 
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_with_the_end_it_ends_however_much_comes_at_once(size: int) -> None:
+    garbage = f"\n\x1e{NONCE}{{nonsense\n".encode()
+    log = started() + interim(0, "1") + result(1, "2") + interim(1, "late") + garbage
+    reader = FrameReader(NONCE)
+    found = [each for at in range(0, len(log), size) for each in reader.feed(log[at : at + size])]
+    assert found == [Published(0, "1"), Returned("2")]
+
+
 def test_a_kind_from_the_future_is_passed_over() -> None:
     log = started() + b"".join(frames(NONCE, 0, "metrics", "{}")) + result(0, "1")
     assert read(log) == [Returned("1")]

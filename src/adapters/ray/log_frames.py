@@ -48,10 +48,12 @@ class FrameReader:
         self.outcome: Outcome | None = None
         """How the program ended; None as long as the log does not say it."""
         self.is_over = False
-        """Whether what writes the log is gone, so that nothing follows."""
+        """Whether what writes the log is gone without having said how the program ended."""
 
     def feed(self, data: bytes) -> list[LogEvent]:
         """Read the next piece of the log, cut anywhere; give what is complete now.
+
+        With the outcome it ends: what the threads that a program forgot publish is passed over.
 
         Raises:
             BrokenLogError: if an interim result or a part of something is missing, something is
@@ -88,6 +90,8 @@ class FrameReader:
         self._searched = 0
 
     def _take(self, frame: bytes, events: list[LogEvent]) -> None:
+        if self.outcome is not None:
+            return  # where a stream ends; whoever gets more at once is told no more
         head = _HEAD.match(frame)
         if head is None:
             if not frame.startswith(_JOIN):
@@ -97,7 +101,7 @@ class FrameReader:
         if kind == _INTERIM:
             if index < self._next:
                 return
-        elif kind not in (_RESULT, _ERROR) or self.outcome is not None:
+        elif kind not in (_RESULT, _ERROR):
             self.is_over = self.is_over or kind == _GONE
             return
         if index > self._next:

@@ -354,7 +354,7 @@ class RayLogStream:
         if messages:
             self._brought = True
             events.append(InterimReceived(self._connection, messages))
-        if broken is not None and self._reader.outcome is None:
+        if broken is not None:
             self._end(StreamFailed(self._connection, broken), events)
             return
         if self._reader.outcome is not None or self._reader.is_over:
