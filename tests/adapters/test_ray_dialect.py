@@ -441,6 +441,18 @@ def test_a_message_about_a_job_that_is_not_ours_is_left_alone() -> None:
     assert clean_reason(f"Something else{STARTED}", "abc123") == f"Something else{STARTED}"
 
 
+def test_why_the_job_could_not_be_started() -> None:
+    words = (
+        "Failed to start supervisor actor j1: 'The precision of the fractional quantity of "
+        "resource num_cpus cannot go beyond 0.0001'."
+    )
+    trace = (
+        'Traceback (most recent call last):\n  File "job_manager.py", line 598\nValueError: no\n'
+    )
+    assert clean_reason(f"{words} Full traceback:\n{trace}", "abc") == words
+    assert clean_reason(words, "abc") == words
+
+
 def test_why_the_environment_was_not_made() -> None:
     message = (
         "runtime_env setup failed: Failed to set up runtime environment.\n"

@@ -23,6 +23,8 @@ def clean_reason(message: str, nonce: str | None) -> str:
     has this nonce, it is our lines, and Ray's, among the last ten of its log, which Ray repeats.
     Those are cut off after so many characters from the end, so they may begin in one of ours.
     """
+    if message.startswith("Failed to start supervisor actor"):
+        return message.partition(f" Full traceback:\n{TRACEBACK}")[0]
     if message.startswith("runtime_env setup failed") and TRACEBACK in message:
         return f"{message.partition(TRACEBACK)[0]}{last_words(message)}"
     found = _LAST_LOGS.search(message)
