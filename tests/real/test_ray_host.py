@@ -180,7 +180,8 @@ def test_a_program_publishes_prints_and_returns(cluster: Cluster) -> None:
             for number in range(count):
                 user_messenger.publish({"number": number})
             print(" with", os.environ["RUNTIME_CORE_JOB"], file=sys.stderr)
-            return {"prefix": sys.prefix, "at": 1j}
+            ours = [folder for folder in sys.path if os.path.exists(folder + "/host.py")]
+            return {"prefix": sys.prefix, "at": 1j, "ours": ours}
         """,
         count=3,
     )
@@ -188,6 +189,7 @@ def test_a_program_publishes_prints_and_returns(cluster: Cluster) -> None:
     assert ended.output == "on here with j0\n"
     assert ended.result["prefix"] == str(cluster.python.parent)  # and so it has no attrs
     assert ended.result["at"]["__type__"] == "complex"
+    assert ended.result["ours"] == []  # where `import frames` would find a module of ours
     assert cluster.left == []
 
 
