@@ -69,7 +69,6 @@ class FakeHead:
     def __init__(self, status: str = "SUCCEEDED", log: str | TransportError = "") -> None:
         self.jobs: dict[str, list[dict[str, Any]]] = {"j1": [document(status)]}
         self.logs: dict[str, str | TransportError] = {"j1": log}
-        self.long_log = ""
         self.pieces_left: list[bytes] = []
         self.packages: dict[str, bytes] = {}
         self.submitted: list[Mapping[str, Any]] = []
@@ -101,9 +100,16 @@ class FakeHead:
             raise found
         return found
 
-    def job_log_read(self, job_id: str, take: Take) -> None:
-        self._called("read log")
-        whole = self.long_log.encode()
+    def job_log_read(
+        self, job_id: str, node_id: str, take: Take, last_lines: int | None = None
+    ) -> None:
+        self._called("read log" if last_lines is None else "read end of log")
+        assert node_id == "97c3"
+        found = self.logs[job_id]
+        if isinstance(found, TransportError):
+            raise found
+        lines = found.encode().splitlines(keepends=True)
+        whole = b"".join(lines if last_lines is None else lines[-last_lines:])
         pieces = [whole[start : start + 100] for start in range(0, len(whole), 100)]
         self.pieces_left = list(itertools.dropwhile(take, pieces))
 

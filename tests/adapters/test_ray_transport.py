@@ -20,7 +20,7 @@ from fake_ray import (
     transport,
 )
 
-from adapters.http.session import AnswerTooLargeError
+from adapters.http.session import Take
 from adapters.job_logs import LogPart
 from adapters.ray import ray_host
 from adapters.ray.log_events import Raised, Returned
@@ -122,7 +122,7 @@ def test_the_log_is_read_once_and_what_it_says_is_kept() -> None:
     head.logs["j1"] = GONE
     assert made.perform("j1", FetchStatus(2)) == JobSucceeded(2)
     assert made.perform("j1", FetchResult(3)) == ResultReceived(3, '"r"')
-    assert head.calls == ["get", "logs"]
+    assert head.calls == ["get", "read end of log"]
 
 
 def test_what_a_stream_has_seen_needs_no_log() -> None:
@@ -239,24 +239,66 @@ def test_a_broken_log_is_said_so() -> None:
     assert "a frame that cannot be read" in str(failed.error)
 
 
-def test_the_result_in_a_log_that_is_too_long_to_keep_is_read_in_pieces() -> None:
-    head = FakeHead(log=AnswerTooLargeError("larger than 256 MiB", 200))
-    head.long_log = log("printed\n" * 100, result('"r"')) + "more\n" * 100
-    assert status(head) == JobSucceeded(7)
-    assert "read log" not in head.calls  # Ray has said it
+def test_of_a_long_log_the_end_is_enough() -> None:
+    head = FakeHead(log=log("printed\n" * 1000, result('"r"'), "by an exit handler\n" * 9))
     asked = transport(head)
-    for _ in range(2):
-        assert asked.perform("j1", FetchResult(8)) == ResultReceived(8, '"r"')
-    assert head.calls.count("read log") == 1
-    assert len(head.pieces_left) > 2  # what comes after it was not waited for
+    assert asked.perform("j1", FetchStatus(7)) == JobSucceeded(7)
+    assert asked.perform("j1", FetchResult(8)) == ResultReceived(8, '"r"')
+    assert head.calls == ["get", "read end of log"]
 
 
-def test_a_log_that_is_too_long_to_keep_may_hold_no_result() -> None:
-    head = FakeHead(log=AnswerTooLargeError("larger than 256 MiB", 200))
-    head.long_log = log("printed\n" * 100)
-    failed = transport(head).perform("j1", FetchResult(7))
+@pytest.mark.parametrize(
+    "said",
+    [
+        log(result('"r"'), "more\n" * 200),  # it is before what was read first
+        log(result('"' + "r" * 3_000_000 + '"')),  # and so is its beginning
+    ],
+)
+def test_where_the_end_does_not_say_it_the_whole_log_is_read_in_pieces(said: str) -> None:
+    head = FakeHead(log=said)
+    found = transport(head).perform("j1", FetchResult(7))
+    assert isinstance(found, ResultReceived)
+    assert found.text[:2] == '"r'
+    assert head.calls == ["get", "read end of log", "read log"]
+
+
+def test_what_comes_after_a_result_is_not_waited_for() -> None:
+    head = FakeHead(log=log(result('"r"'), "more\n" * 200))
+    status(head)
+    assert len(head.pieces_left) > 2
+
+
+def test_a_log_that_takes_long_to_read_leaves_what_ray_says() -> None:
+    clock = Clock()
+    head = FakeHead(log=log("printed\n" * 1000))
+    feed = head.job_log_read
+
+    def slow(job_id: str, node: str, take: Take, last_lines: int | None = None) -> None:
+        def later(data: bytes) -> bool:
+            clock.time += 1
+            return take(data)
+
+        feed(job_id, node, later, last_lines)
+
+    head.job_log_read = slow  # type: ignore[method-assign]
+    asked = transport(head, clock=clock)
+    assert asked.perform("j1", FetchStatus(7)) == JobSucceeded(7)
+    assert 30 < clock.time < 35
+    head.tell(document("FAILED", message="Ray's words", error_type=CODE))
+    assert asked.perform("j1", FetchStatus(7)) == JobFailed(7, "Ray's words", CODE)
+    # Whoever wants the result waits for it.
+    clock.time = 0
+    failed = asked.perform("j1", FetchResult(8))
     assert isinstance(failed, RequestFailed)
     assert "has no result" in str(failed.error)
+    assert clock.time > 80
+
+
+def test_one_that_never_ran_has_no_log_to_be_read() -> None:
+    head = FakeHead(log=GONE)
+    head.tell(document("STOPPED", driver_node_id=None))
+    assert status(head) == JobCancelled(7)
+    assert head.calls == ["get"]
 
 
 # ---- the other requests ------------------------------------------------------------------------

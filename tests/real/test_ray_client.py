@@ -396,7 +396,7 @@ def test_a_log_that_is_too_long_to_keep_is_said_to_be_and_can_be_read_in_pieces(
     raw = answer(200, b"a\xffb\n" * 50_000, Content_Type="text/plain")
     long = answer(200, json.dumps({"logs": "a" * 2000}))
     with (
-        ScriptedServer(long, ON_NODE, raw, ON_NODE, raw) as server,
+        ScriptedServer(long, raw, raw) as server,
         Clocked(server.url, max_answer_bytes=1000) as head,
     ):
         with pytest.raises(AnswerTooLargeError, match="larger than 1000 bytes") as failed:
@@ -409,14 +409,15 @@ def test_a_log_that_is_too_long_to_keep_is_said_to_be_and_can_be_read_in_pieces(
             return len(pieces) < stop
 
         stop = 1000
-        head.job_log_read("j-1", take)
+        head.job_log_read("j-1", "97c3", take)
         assert b"".join(pieces) == b"a\xffb\n" * 50_000
         assert len(pieces) > 2
-        assert calls(server)[1:] == ["GET /api/jobs/j-1", LOG_FILE]
+        assert calls(server)[1:] == [LOG_FILE]
         pieces.clear()
         stop = 1
-        head.job_log_read("j-1", take)
+        head.job_log_read("j-1", "97c3", take, 100)
         assert len(pieces) == 1
+        assert calls(server)[2] == LOG_FILE.replace("lines=-1", "lines=100")
 
 
 # ---- packages ----------------------------------------------------------------------------------

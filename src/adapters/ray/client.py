@@ -222,21 +222,22 @@ class RayClient(ServiceClient):
             raise self._odd(request, f"expected a text at $.logs, got {shown(logs)}")
         return logs
 
-    def job_log_read(self, job_id: str, take: Take) -> None:
+    def job_log_read(
+        self, job_id: str, node_id: str, take: Take, last_lines: int | None = None
+    ) -> None:
         """Read the log of a job as it is now, of any length, with our own lines in it.
 
         Args:
             job_id: the job.
+            node_id: its node, of its document.
             take: gets its bytes, piece by piece, and says with False that it has enough.
+            last_lines: how many lines of its end; None for all of it.
 
         Raises:
             RuntimeJobNotFoundError: if there is no such job.
-            TransportError: if it cannot be had, or breaks off.
+            TransportError: if it cannot be had, or breaks off; see `job_logs_text`.
         """
-        node = ray_jobs.node_of(self.job_get(job_id))
-        if node is None:
-            return
-        request = Request("GET", ray_jobs.log_file_path(node, job_id))
+        request = Request("GET", ray_jobs.log_file_path(node_id, job_id, last_lines))
         try:
             self._session.send(request, take)
         except TransportError as error:

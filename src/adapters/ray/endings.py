@@ -28,20 +28,21 @@ Of a job that this library has not submitted, only what Ray says is told.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
 
-from adapters.http.session import AnswerTooLargeError
 from adapters.ray.client import RayClient
 from adapters.ray.log_events import Outcome, Raised, Returned
 from adapters.ray.log_frames import BrokenLogError, FrameReader
 from adapters.ray.outcomes import Outcomes
 from adapters.services.ray_errors import NO_NODE
-from adapters.services.ray_jobs import RAY, is_final, nonce_of
+from adapters.services.ray_jobs import RAY, is_final, node_of, nonce_of
 from runtime_core.errors import TransportError, stated
 from runtime_core.events import (
     JobCancelled,
@@ -54,6 +55,12 @@ from runtime_core.events import (
 _ENDING: Final = 2.0  # seconds, many times what Ray takes to notice the end of a program
 _FIRST_STEP: Final = 0.03  # seconds
 _GROWTH: Final = 1.5  # a program that does not exit is no reason to ask without end
+
+_LAST_LINES: Final = 100
+"""What is read first of a log: an outcome of a megabyte, and some lines after it."""
+
+_PATIENCE: Final = 30.0
+"""How long a log is read to know more than Ray of the state of a job, in seconds."""
 
 _NO_RESULT: Final = (
     "Ray says that the job succeeded, but its log holds no result: it was not run to its end by "
@@ -102,7 +109,7 @@ class Endings:
         if nonce is None or not isinstance(said, JobSucceeded | JobFailed | JobCancelled):
             return said
         try:
-            outcome = self._read(job_id, nonce)
+            outcome = self._read(job_id, document, nonce, _PATIENCE)
         except TransportError as error:
             if _may_pass(error):
                 raise
@@ -131,34 +138,43 @@ class Endings:
             document = self._client.job_get(job_id)
         return document
 
-    def _read(self, job_id: str, nonce: str) -> Outcome | None:
+    def _read(
+        self, job_id: str, document: Mapping[str, Any], nonce: str, patience: float
+    ) -> Outcome | None:
         """Give how a job that has ended did so; None if its log does not say it.
 
+        Its end is read first, which nearly always says it, however long the log is.
+
         Raises:
-            TransportError: if the log cannot be read.
+            TransportError: if the log cannot be read, or takes longer than `patience`, in seconds.
         """
         kept = self._outcomes.get(job_id)
-        if kept is not None:
+        node = node_of(document)
+        if kept is not None or node is None:
             return kept
-        return self._kept(job_id, _outcome_in(self._client.job_logs_text(job_id), nonce))
-
-    def _read_any(self, job_id: str, nonce: str) -> Outcome | None:
-        """Do the same, however long the log is: that may take its time.
-
-        Raises:
-            TransportError: if the log cannot be read.
-        """
+        last = self._now() + patience
         try:
-            return self._read(job_id, nonce)
-        except AnswerTooLargeError:
-            reader = _outcome_reader(nonce)
+            found = self._read_log(job_id, node, nonce, last, _LAST_LINES)
+        except BrokenLogError:
+            found = None  # it begins within what the program reported
+        if found is None:
+            found = self._read_log(job_id, node, nonce, last)
+        return self._kept(job_id, found)
 
-            def take(data: bytes) -> bool:
-                reader.feed(data)
-                return reader.outcome is None
+    def _read_log(
+        self, job_id: str, node: str, nonce: str, last: float, last_lines: int | None = None
+    ) -> Outcome | None:
+        # As if all interim results were known: they are the streams' affair, missing ones too.
+        reader = FrameReader(nonce, after=sys.maxsize)
 
-            self._client.job_log_read(job_id, take)
-            return self._kept(job_id, reader.outcome)
+        def take(data: bytes) -> bool:
+            reader.feed(data)
+            return reader.outcome is None and self._now() <= last
+
+        self._client.job_log_read(job_id, node, take, last_lines)
+        if reader.outcome is None and self._now() > last:
+            raise TransportError("it is long, and was not read to its end in time")
+        return reader.outcome
 
     def _kept(self, job_id: str, outcome: Outcome | None) -> Outcome | None:
         if outcome is not None:
@@ -173,14 +189,15 @@ class Endings:
         """
         outcome = self._outcomes.get(job_id)
         if outcome is None:
-            nonce = nonce_of(self._client.job_get(job_id))
+            document = self._client.job_get(job_id)
+            nonce = nonce_of(document)
             if nonce is None:
                 raise TransportError(
                     f"Job {job_id} has no result: it was not submitted by this library, and Ray "
                     "keeps no more of it than its log."
                 )
             try:
-                outcome = self._read_any(job_id, nonce)
+                outcome = self._read(job_id, document, nonce, math.inf)
             except TransportError as error:
                 if _may_pass(error):
                     raise
@@ -191,23 +208,12 @@ class Endings:
         return outcome.text
 
 
-def _outcome_reader(nonce: str) -> FrameReader:
-    # As if all interim results were known: they are the streams' affair, missing ones too.
-    return FrameReader(nonce, after=sys.maxsize)
-
-
-def _outcome_in(log: str, nonce: str) -> Outcome | None:
-    reader = _outcome_reader(nonce)
-    reader.feed(log.encode(errors="surrogatepass"))
-    return reader.outcome
-
-
 def _last_outcome(message: object, nonce: str) -> Outcome | None:
     """Read the end of a log, cut off anywhere; None if it does not say how the program ended."""
-    try:
-        return _outcome_in(message, nonce) if isinstance(message, str) else None
-    except BrokenLogError:
-        return None
+    reader = FrameReader(nonce, after=sys.maxsize)
+    with contextlib.suppress(BrokenLogError):
+        reader.feed(message.encode(errors="surrogatepass") if isinstance(message, str) else b"")
+    return reader.outcome
 
 
 def _ended(

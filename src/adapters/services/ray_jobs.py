@@ -116,13 +116,16 @@ def log_stream_path(node_id: str, job_id: str, interval: float = 0.1) -> str:
     return _log_path("stream", node_id, job_id, interval=f"{interval:g}")
 
 
-def log_file_path(node_id: str, job_id: str) -> str:
+def log_file_path(node_id: str, job_id: str, last_lines: int | None = None) -> str:
     """Give the path of the log of a job as it is now, as bytes; `node_id` as for the stream.
+
+    With `last_lines` only so many lines of its end; None gives all of it.
 
     Raises:
         UsageError: if the id cannot be one.
     """
-    return _log_path("file", node_id, job_id)
+    lines = -1 if last_lines is None else last_lines
+    return _log_path("file", node_id, job_id, lines=str(lines))
 
 
 def _log_path(kind: str, node_id: str, job_id: str, **more: str) -> str:
