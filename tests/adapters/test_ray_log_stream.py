@@ -299,9 +299,14 @@ def test_the_node_of_a_log_may_be_gone() -> None:
 
 
 def test_a_job_of_somebody_elses_has_no_results() -> None:
-    error = error_of(told(document(metadata={}))[0])
+    error = error_of(told(document("SUCCEEDED", metadata={}))[0])
     assert not error.retryable
     assert "was not submitted by this library" in str(error)
+
+
+def test_and_while_it_runs_nothing_is_said_of_that() -> None:
+    for word in ("PENDING", "RUNNING"):
+        assert told(document(word, metadata={}))[0] == [StreamNotReady(7)]
 
 
 # ---- refusals ------------------------------------------------------------------------------------

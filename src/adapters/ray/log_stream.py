@@ -304,10 +304,12 @@ class RayLogStream:
             return None
         node, nonce = ray_jobs.node_of(document), ray_jobs.nonce_of(document)
         final = ray_jobs.is_final(document)
-        if nonce is None:
+        if nonce is None and final:
+            # Not before: as long as it runs it can be waited for, and the stream would be tried
+            # again, and complained of, all the time.
             what = f"job {self._job_id} was not submitted by this library, so it has no results"
             self._fail(what, events)
-        elif node is not None and document.get("status") != "PENDING":
+        elif nonce is not None and node is not None and document.get("status") != "PENDING":
             return LogPlace(node, nonce, final)
         elif final:
             self._open(events)
