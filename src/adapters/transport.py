@@ -97,8 +97,8 @@ class Transport(Protocol):
 
         Whichever kind of `Stream` it is, these are the rules of its events: each carries
         ``command.connection``; the first is `StreamOpened`, or one of the last; messages come as
-        `InterimReceived`, with a tuple of texts in order, those of one read in one event; the last
-        is `StreamClosed`, `StreamFailed` or `StreamNotReady`. Where the traits say
+        `InterimReceived`, with a tuple of texts in order, those of one read in one event, an empty
+        one for a sign of life; the last is `StreamClosed`, `StreamFailed` or `StreamNotReady`. Where the traits say
         ``Resume.OFFSET`` the first ``command.after`` messages of the job are left out; with
         ``REPLAY`` the stream starts at the first message each time; with ``LIVE`` at now.
 

@@ -175,7 +175,11 @@ class InterimReceived:
     connection: int
     """The connection that carried them."""
     messages: tuple[str, ...]
-    """The interim results, in order, not decoded; acknowledgements are already taken out."""
+    """The interim results, in order, not decoded; acknowledgements are already taken out.
+
+    None at all is a sign of life: something was read, and no message is whole yet. Where a job that
+    has ended has much else in its stream, it keeps the connection from being taken for silent.
+    """
 
 
 @attrs.frozen

@@ -46,6 +46,8 @@ def on_messages(job: Regions, event: InterimReceived) -> tuple[Command, ...]:
     messages, position, cursor = event.messages, stream.position, stream.cursor
     stream.position = end = position + len(messages)
     if end <= cursor:
+        if not messages:
+            stream.armed_at = -1  # a sign of life: a drain deadline that is armed will be extended
         return NOTHING
     stream.attempts = 0
     if stream.subscription is not _ACTIVE:

@@ -72,7 +72,7 @@ class StreamRegion:
     timers: int = 0
     """How many STREAM timers there have been."""
     armed_at: int = 0
-    """Where the position stood when the STREAM timer was armed."""
+    """Where the position stood when the STREAM timer was armed; -1 if the peer was heard since."""
     subscription: SubscriptionState = SubscriptionState.NONE
     subscriber: int = 0
     """The number of the subscription."""

@@ -309,6 +309,12 @@ def test_and_while_it_runs_nothing_is_said_of_that() -> None:
         assert told(document(word, metadata={}))[0] == [StreamNotReady(7)]
 
 
+def test_prints_alone_are_a_sign_of_life() -> None:
+    head = Head()
+    head.feed(document("SUCCEEDED"), LOG_HEAD + chunk(PREAMBLE + frame(STARTED, 0)))
+    assert head.stream.receive(chunk(b"printed\n" * 1000)) == [InterimReceived(7, ())]
+
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 

@@ -366,6 +366,23 @@ def test_the_drain_deadline_counts_what_comes_for_a_new_subscription() -> None:
     assert scene.tell(fired(retry(2, 10.0))) == (retry(3, 10.0),)
 
 
+@pytest.mark.parametrize("traits", [OFFSET, REPLAY])
+def test_the_drain_deadline_is_extended_while_there_are_signs_of_life(
+    traits: ServiceTraits,
+) -> None:
+    scene = streaming(traits)
+    scene.tell(InterimReceived(1, ("m",)), JobSucceeded())
+    assert scene.tell(InterimReceived(1, ()), fired(retry(1, 10.0))) == (retry(2, 10.0),)
+    assert scene.tell(InterimReceived(1, ()), fired(retry(2, 10.0))) == (retry(3, 10.0),)
+    assert scene.tell(fired(retry(3, 10.0))) == (CloseStream(1), OpenStream(2, 1))
+
+
+def test_a_sign_of_life_before_the_end_of_the_job_extends_nothing() -> None:
+    scene = streaming(OFFSET)
+    scene.tell(InterimReceived(1, ()), JobSucceeded())
+    assert scene.tell(fired(retry(1, 10.0))) == (CloseStream(1), OpenStream(2, 0))
+
+
 def test_a_cancel_that_took_effect_keeps_no_connection() -> None:
     scene = Scene(OFFSET, JobStarted(), WaitStarted(1, Need.FINAL), StreamOpened(1))
     scene.tell(CancelRequested(2), CancelAccepted(3), WaitEnded(1))

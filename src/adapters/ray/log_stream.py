@@ -353,9 +353,9 @@ class RayLogStream:
         except BrokenLogError as error:
             broken, found = error, error.before
         messages = tuple([event.text for event in found if isinstance(event, Published)])
-        if messages:
-            self._brought = True
-            events.append(InterimReceived(self._connection, messages))
+        self._brought = self._brought or bool(messages)
+        # Without a message as well: prints may go on for longer than silence is waited for.
+        events.append(InterimReceived(self._connection, messages))
         if broken is not None:
             self._end(StreamFailed(self._connection, broken), events)
             return
