@@ -98,9 +98,10 @@ class Transport(Protocol):
         Whichever kind of `Stream` it is, these are the rules of its events: each carries
         ``command.connection``; the first is `StreamOpened`, or one of the last; messages come as
         `InterimReceived`, with a tuple of texts in order, those of one read in one event, an empty
-        one for a sign of life; the last is `StreamClosed`, `StreamFailed` or `StreamNotReady`. Where the traits say
-        ``Resume.OFFSET`` the first ``command.after`` messages of the job are left out; with
-        ``REPLAY`` the stream starts at the first message each time; with ``LIVE`` at now.
+        one for a sign of life; the last is `StreamClosed`, `StreamFailed` or `StreamNotReady`.
+        Where the traits say ``Resume.OFFSET`` the first ``command.after`` messages of the job are
+        left out; with ``REPLAY`` the stream starts at the first message each time; with ``LIVE`` at
+        now.
 
         A stream that has told nothing of the kind within 30 seconds is given up: so a long poll
         asks the first time without a wait. A stream that fails is opened again, after longer and
