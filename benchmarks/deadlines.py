@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
 from _stub import TOKEN, answer, job_document
+from _tables import Summary, machine_line, print_table, summarize
 
 from adapters import RuntimeClient, RuntimeJob, RuntimeWebsocketClient, wait
 from runtime_core.errors import JobTimeoutError

@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 import numpy as np
 import orjson
-from _report import Summary, machine_line, print_table, summarize
+from _tables import Summary, machine_line, print_table, summarize
 from numpy.typing import NDArray
 
 from runtime_core import decode_tagged, encode_tagged

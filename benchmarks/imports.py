@@ -13,7 +13,7 @@ import sys
 import time
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
+from _tables import Summary, machine_line, print_table, summarize
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
+from _tables import Summary, machine_line, print_table, summarize
 
 from adapters import RuntimeClient, RuntimeJob, RuntimeWebsocketClient
 from adapters.local.process import LocalServiceProcess

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
+from _tables import Summary, machine_line, print_table, summarize
 from transitions import Machine
 
 from runtime_core.commands import Deliver, FetchResult, StartTimer, StopTimer

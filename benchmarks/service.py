@@ -43,7 +43,7 @@ from urllib.parse import urlsplit
 
 import attrs
 import uvicorn
-from _report import Summary, machine_line, print_table, summarize
+from _tables import Summary, machine_line, print_table, summarize
 
 from adapters import RuntimeService
 from adapters.local.lock import find_service

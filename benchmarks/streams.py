@@ -27,8 +27,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
 from _stub import TOKEN, call, raise_file_limit, stub
+from _tables import Summary, machine_line, print_table, summarize
 
 from adapters import RuntimeClient, RuntimeJob, RuntimeWebsocketClient
 from runtime_core.events import JobStarted

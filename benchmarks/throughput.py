@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
+from _tables import Summary, machine_line, print_table, summarize
 
 HERE = Path(__file__).parent
 SIZES = {"small": 200, "large": 1_000_000}

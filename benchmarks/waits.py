@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
 from _stub import call, raise_file_limit, stub
+from _tables import Summary, machine_line, print_table, summarize
 
 HERE = Path(__file__).parent
 CPU_BOUND = 0.25

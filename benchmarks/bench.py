@@ -1,0 +1,87 @@
+"""Measures ours side by side with what a user would pick instead, and writes a report.
+
+`make bench` makes the environments of the others and runs this; `make bench-quick` has fewer
+rounds.
+The report is `report.md` with its plots, and `raw.json` with each single measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+from _machine_facts import machine_facts
+from _plots import draw
+from _report import Outcome, markdown
+from _runner import HERE, Runner, Scenario
+from _serving import serving
+from scenarios import ALL
+
+
+def chosen(names: Sequence[str] | None) -> list[Scenario]:
+    """The scenarios of those names, or whose names begin so; all of them without any.
+
+    Raises:
+        SystemExit: if there is no such scenario.
+    """
+    if not names:
+        return list(ALL)
+    known = ", ".join(scenario.name for scenario in ALL)
+    for name in names:
+        if not any(scenario.name.startswith(name) for scenario in ALL):
+            raise SystemExit(f"There is no scenario {name!r}; there are {known}.")
+    return [s for s in ALL if any(s.name.startswith(name) for name in names)]
+
+
+def write(outcome: Outcome, folder: Path) -> None:
+    """Write the report, its plots and the raw figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plots = {s.name: draw(s, outcome.measured, folder) for s in outcome.scenarios}
+    (folder / "report.md").write_text(markdown(outcome, plots), encoding="utf-8")
+    raw = {
+        "command": outcome.command,
+        "begin": attrs.asdict(outcome.begin),
+        "end": attrs.asdict(outcome.end),
+        "versions": outcome.versions,
+        "measured": [attrs.asdict(one) for one in outcome.measured],
+    }
+    (folder / "raw.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller sizes")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="a scenario, or how it begins"
+    )
+    parser.add_argument("--out", type=Path, default=HERE / "report", metavar="DIR")
+    parser.add_argument("--rounds", type=int, help="so many, whatever the scenarios say")
+    parser.add_argument("--list", action="store_true", help="list the scenarios, and end")
+    options = parser.parse_args()
+    scenarios = chosen(options.only)
+    if options.list:
+        print("\n".join(f"{scenario.name:20} {scenario.title}" for scenario in scenarios))
+        return
+    begin = machine_facts()
+    runner = Runner(
+        options.quick, serving, options.rounds, say=lambda line: print(line, flush=True)
+    )
+    for scenario in scenarios:
+        runner.run(scenario)
+    command = ["python", "benchmarks/bench.py"]
+    command += ["--quick"] if options.quick else []
+    command += [word for name in options.only or () for word in ("--only", name)]
+    command += ["--rounds", str(options.rounds)] if options.rounds else []
+    outcome = Outcome(
+        scenarios, runner.measured, runner.versions, begin, machine_facts(), shlex.join(command)
+    )
+    write(outcome, options.out)
+    print(f"bench: see {options.out / 'report.md'}")
+
+
+if __name__ == "__main__":
+    main()
