@@ -103,6 +103,7 @@ def rows(scenario: Scenario, measured: Sequence[Measured]) -> list[Row]:
         _row(scenario, contender, size, [one for one in mine if one.size == size])
         for size in sizes
         for contender in scenario.contenders
+        if any(one.contender == contender.name for one in mine)
     ]
 
 

@@ -25,6 +25,8 @@ import attrs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+FAILURES = 2
+"""After so many in one scenario a contender is not asked again: a stall takes the whole limit."""
 START_SECONDS = 60.0
 """How long a worker may take until it says hello."""
 
@@ -54,6 +56,8 @@ class Contender:
     """Which of the worker's ways to do it: goes to the worker as its argument."""
     args: Mapping[str, Any] = attrs.field(factory=dict)
     """What its measurements get beside the scenario's."""
+    quick: bool = True
+    """Whether it takes part in `--quick`."""
 
     @property
     def python(self) -> Path:
@@ -113,7 +117,11 @@ class Scenario:
     limit: float = 60.0
     """Seconds that one measurement may take, before the worker is killed."""
     rounds: int = 7
-    """How often each is measured, after the warm-up; `--quick` has at most 3."""
+    """How often each is measured, after the warm-up."""
+    quick_rounds: int = 3
+    """The same with `--quick`."""
+    shares: bool = False
+    """Whether rounds differ: each gets its `share`, 0 for the first one and 1 for the last."""
     fresh: bool = False
     """Whether each measurement has a process of its own; else there is one for all rounds."""
     server: bool = False
@@ -276,15 +284,17 @@ class Runner:
         return scenario.sizes or [None]
 
     def _run_size(self, scenario: Scenario, size: int | None, args: Mapping[str, Any]) -> None:
-        rounds = self.rounds or (min(3, scenario.rounds) if self.quick else scenario.rounds)
+        rounds = self.rounds or (scenario.quick_rounds if self.quick else scenario.rounds)
         workers: dict[str, Worker] = {}
-        failures: dict[str, int] = dict.fromkeys((c.name for c in scenario.contenders), 0)
+        contenders = [c for c in scenario.contenders if c.quick or not self.quick]
+        failures: dict[str, int] = dict.fromkeys((c.name for c in contenders), 0)
         with contextlib.ExitStack() as stack:
             for number in range(rounds + 1):
-                for contender in rotated(scenario.contenders, number):
-                    # A stall takes its whole limit: what was seen twice is not waited for again.
-                    if failures[contender.name] < (1 if self.quick else 2):
-                        taken = self._turn(scenario, size, contender, number, args, workers, stack)
+                share = max(0, number - 1) / max(1, rounds - 1)
+                given = {**args, "share": share} if scenario.shares else args
+                for contender in rotated(contenders, number):
+                    if failures[contender.name] < FAILURES:
+                        taken = self._turn(scenario, size, contender, number, given, workers, stack)
                         failures[contender.name] += taken.failed is not None
                         self._keep(taken, scenario.unit)
 

@@ -4,6 +4,13 @@ from collections.abc import Sequence
 
 from _runner import Scenario
 
-from scenarios import noise
+from scenarios import jobs, noise, streaming
 
-ALL: Sequence[Scenario] = (*noise.SCENARIOS,)
+ALL: Sequence[Scenario] = (
+    *jobs.LATENCY,
+    *streaming.RATES,
+    *streaming.STREAMS,
+    *jobs.WAITS,
+    *streaming.SERVER,
+    *noise.SCENARIOS,
+)

@@ -1,0 +1,144 @@
+"""Jobs that end, jobs that are waited for, and jobs that are not waited for any longer."""
+
+from __future__ import annotations
+
+import attrs
+from _runner import Scenario, Target
+
+from scenarios.people import ORIGINAL, bare, by_hand, client, ibm_runtime, ibmq, ours
+
+_LATENCY = Scenario(
+    name="latency",
+    title="How soon a result is there",
+    unit="ms after the end of the job",
+    about=(
+        "Each contender runs 20 jobs of 0.2 to 3 s, one in each round, and waits for the result. "
+        "The end is when the service knows of it, by the clock that both processes share; the "
+        "service counts the requests, the submission among them, and the handshakes of websockets "
+        "beside them. *Default* is with no argument but the program, its inputs and a backend."
+    ),
+    contenders=(
+        ours(),
+        attrs.evolve(ours("callback", "with a callback"), quick=False),
+        attrs.evolve(ours("asyncio", "asyncio"), quick=False),
+        ours("current", "of a service without streams"),
+        ibm_runtime(words="default"),
+        ibm_runtime("fastest", "poll_interval=0.1, its least"),
+        ibmq(words="default"),
+        attrs.evolve(ibmq("callback", "with a callback"), quick=False),
+        ibmq("fastest", "wait=0.01"),
+        attrs.evolve(by_hand("default", "requests, asking each second"), quick=False),
+        attrs.evolve(by_hand("fastest", "requests, asking each 10 ms"), quick=False),
+        by_hand("stream", "requests and websocket-client"),
+        attrs.evolve(client("aiohttp", "aiohttp, websocket and requests"), quick=False),
+        bare(),
+    ),
+    targets=(
+        Target(
+            "result after the end, default arguments, to the best peer that has defaults",
+            1 / 30,
+            "qiskit-ibm-runtime, default",
+        ),
+        Target("the same, to the original", 1 / 30, f"{ORIGINAL}, default"),
+        Target("HTTP requests of a job", 3, of="requests"),
+        Target("result after the end, to the limit", 1.5, "limit"),
+    ),
+    args={"shortest": 0.2, "longest": 3.0},
+    quick_args={"shortest": 0.2, "longest": 0.6},
+    details={"requests": "requests a job", "handshakes": "websockets a job"},
+    plots={"requests": "HTTP requests a job"},
+    rounds=20,
+    quick_rounds=2,
+    shares=True,
+    limit=40.0,
+    server=True,
+)
+
+_WAITS = Scenario(
+    name="waits",
+    title="What it costs to wait for many jobs",
+    unit="% of a core",
+    about=(
+        "So many jobs that go on are waited for: in `result()`, each in a thread of its own (in "
+        "asyncio a task), and by `wait()` in one call. CPU is the client's, user and system, after "
+        "3 s in which polls may become rarer. `wait=0.5` has the original ask as often as its "
+        "successor; its default is each 5 s, so it hears of an end the later."
+    ),
+    contenders=(
+        ours("default", "result() by polling"),
+        ours("streams", "result() with streams"),
+        ours("wait", "wait()"),
+        ours("asyncio", "asyncio"),
+        ibmq("half", "wait=0.5"),
+        attrs.evolve(ibmq(words="default"), quick=False),
+        ibm_runtime(words="default"),
+        attrs.evolve(by_hand("half", "requests, asking each 0.5 s"), quick=False),
+        client("aiohttp", "aiohttp, asking each 0.5 s"),
+        bare("bare sockets, on which nothing comes"),
+    ),
+    targets=(
+        Target("CPU of 100 waits, to the original's", 0.25, f"{ORIGINAL}, wait=0.5", size=100),
+        Target("CPU of 1,000 waits, to the original's", 0.25, f"{ORIGINAL}, wait=0.5", size=1000),
+    ),
+    sizes=(10, 100, 1000),
+    quick_sizes=(100,),
+    size_name="waits",
+    args={"settle": 3.0, "seconds": 5.0},
+    quick_args={"settle": 1.0, "seconds": 1.5},
+    details={"requests": "requests/s", "threads": "threads"},
+    plots={"requests": "status requests a second", "threads": "threads"},
+    quick_rounds=1,
+    fresh=True,
+    limit=40.0,
+    server=True,
+)
+
+
+def _late(name: str, title: str, about: str) -> Scenario:
+    return Scenario(
+        name=f"late-{name}",
+        title=title,
+        unit="ms too late",
+        about=about,
+        contenders=(
+            ours(),
+            ours("streams", "with streams"),
+            ours("asyncio", "asyncio"),
+            ibm_runtime(words="default"),
+            attrs.evolve(ibm_runtime("fastest", "poll_interval=0.1, its least"), quick=False),
+            attrs.evolve(ibmq(words="default"), quick=False),
+            ibmq("fastest", "wait=0.01"),
+            by_hand("default", "requests, with timeouts"),
+            client("aiohttp", "aiohttp in asyncio.timeout"),
+            bare("threading.Event().wait"),
+        ),
+        targets=(Target(f"{title}: to the best peer", 1.0, "best peer"),),
+        args={"timeout": 0.25, "calls": 3},
+        quick_args={"calls": 1},
+        details={"worst": "latest of its calls", "early": "too early"},
+        quick_rounds=2,
+        limit=25.0,
+        server=True,
+    )
+
+
+_LATE = (
+    _late(
+        "answers",
+        "How late a timeout is",
+        "`result(timeout=0.25)` of a job that goes on, at a service that answers at once.",
+    ),
+    _late(
+        "hangs",
+        "How late a timeout is at a service that hangs",
+        "The same at a service that takes the request and says nothing.",
+    ),
+    _late(
+        "drips",
+        "How late a timeout is at a service that drips",
+        "The same at a service that answers a byte a second: no read of a socket takes long.",
+    ),
+)
+
+LATENCY = (_LATENCY,)
+WAITS = (_WAITS, *_LATE)

@@ -1,0 +1,156 @@
+"""Interim results: how many a second, and how many streams at a time."""
+
+from __future__ import annotations
+
+import attrs
+from _frames import CYCLE, frames
+from _runner import Contender, Scenario, Target
+
+from scenarios.people import ORIGINAL, bare, by_hand, client, ibmq, ours
+
+HAND = "websocket-client, recv()"
+DECODED = "bare socket, frames cut by hand"
+
+
+def _bare(kind: str) -> Contender:
+    size = sum(len(frame) for frame in frames(kind))
+    return attrs.evolve(bare("bare socket, nothing decoded"), args={"cycle_bytes": size})
+
+
+def _slower(contender: Contender, messages: int) -> Contender:
+    """Fewer messages for who would need long: what is compared are rates."""
+    return attrs.evolve(contender, args={"messages": messages})
+
+
+_ABOUT = (
+    "One stream into a callback, as fast as the service sends it, which is told by the row "
+    "of the bare socket that decodes nothing. Each message is decoded by `json.loads` (or a decoder of the contender's own) "
+    "and given to a callback, which counts it and adds up the numbers that the messages bear: a "
+    "wrong sum is a failure. The clock runs from the first call to the last."
+)
+
+_SMALL = Scenario(
+    name="rate-small",
+    title="Messages of 200 bytes into a callback",
+    unit="messages/s",
+    about=_ABOUT,
+    lower_is_better=False,
+    contenders=(
+        ours(),
+        ours("asyncio", "asyncio"),
+        _slower(ibmq(), 20_000),
+        _slower(by_hand("default", HAND), 20_000),
+        client("aiohttp"),
+        client("websockets"),
+        client("picows"),
+        _slower(client("wsproto", "wsproto, a bare loop"), 50_000),
+        bare(DECODED, "decoded"),
+        _bare("small"),
+    ),
+    targets=(
+        Target("200-byte messages, to the original's", 10, ORIGINAL, at_least=True),
+        Target("200-byte messages, to aiohttp's", 1, "aiohttp", at_least=True),
+        Target("200-byte messages, to the limit", 1 / 1.5, DECODED, at_least=True),
+    ),
+    args={"messages": 200_000, "cycle": CYCLE["small"]},
+    quick_args={"messages": 100_000},
+    details={"cpu": "us of CPU each"},
+    quick_rounds=2,
+    server=True,
+)
+
+_LARGE = Scenario(
+    name="rate-large",
+    title="Messages of 1 MB into a callback",
+    unit="messages/s",
+    about=_ABOUT + " At 1 MB each, a message a second is a megabyte a second.",
+    lower_is_better=False,
+    contenders=(
+        ours(),
+        ours("asyncio", "asyncio"),
+        _slower(ibmq(), 8),
+        _slower(by_hand("default", HAND), 12),
+        client("aiohttp"),
+        client("websockets"),
+        client("picows"),
+        client("wsproto", "wsproto, a bare loop"),
+        bare(DECODED, "decoded"),
+        _bare("large"),
+    ),
+    targets=(
+        Target("1 MB messages, to the original's", 50, ORIGINAL, at_least=True),
+        Target("1 MB messages, to aiohttp's", 0.9, "aiohttp", at_least=True),
+        Target("1 MB messages, to websockets'", 0.9, "websockets", at_least=True),
+        Target("1 MB messages, to the limit", 1 / 1.5, DECODED, at_least=True),
+    ),
+    args={"messages": 400, "cycle": CYCLE["large"]},
+    quick_args={"messages": 200},
+    details={"cpu": "us of CPU each"},
+    quick_rounds=2,
+    server=True,
+)
+
+_STREAMS = Scenario(
+    name="streams",
+    title="Streams at the same time",
+    unit="streams that got all their messages",
+    about=(
+        "So many jobs that go on, each with a stream and a callback. Once all streams are open, or "
+        "10 s have passed, the service sends ten messages to each of those that are, one stream "
+        "after the other; the order of a stream's messages is checked. *All after* is from the "
+        "service's first byte to the last message that came. Threads and resident memory are what "
+        "the process has more than before the first stream."
+    ),
+    lower_is_better=False,
+    contenders=(
+        ours(),
+        ours("asyncio", "asyncio"),
+        ibmq(),
+        by_hand("default", "websocket-client, WebSocketApp"),
+        client("aiohttp"),
+        client("websockets"),
+        client("picows"),
+        client("wsproto", "wsproto, a bare loop"),
+        bare("bare sockets, one loop"),
+    ),
+    targets=(
+        Target("streams that are served", 1000, size=1000, at_least=True),
+        Target("threads of all streams", 4, of="threads", size=1000),
+    ),
+    sizes=(3, 4, 10, 50, 1000),
+    quick_sizes=(4, 200),
+    size_name="streams",
+    args={"messages": 10, "seconds": 10.0},
+    quick_args={"seconds": 3.0},
+    details={
+        "opened": "open after s",
+        "when": "all after ms",
+        "threads": "threads",
+        "memory": "KiB each",
+    },
+    plots={
+        "when": "ms until the last message was there",
+        "threads": "threads",
+        "memory": "KiB of resident memory a stream",
+    },
+    quick_rounds=1,
+    fresh=True,
+    limit=60.0,
+    server=True,
+)
+
+_REQUESTS = Scenario(
+    name="requests",
+    title="What the server is able to",
+    unit="status requests/s",
+    about="Status requests over one connection, one after the other, by a bare socket.",
+    lower_is_better=False,
+    contenders=(bare(),),
+    args={"count": 5_000},
+    quick_args={"count": 1_000},
+    server=True,
+)
+
+RATES = (_SMALL, _LARGE)
+STREAMS = (_STREAMS,)
+SERVER = (_REQUESTS,)

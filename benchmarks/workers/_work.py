@@ -1,0 +1,283 @@
+"""What the workers share: checks that the work was done, clocks around it, what the server counted.
+
+Only the standard library, as in `_protocol`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import resource
+import statistics
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from _protocol import failed, progress, value
+
+TOKEN = "the-token"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+_numbers = itertools.count()
+
+
+def ask(url: str, path: str, method: str = "GET") -> Any:
+    """Ask the server something that is not counted."""
+    request = urllib.request.Request(f"{url}/bench/{path}", method=method)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def stream_url(url: str, job_id: str) -> str:
+    return f"{url.replace('http', 'ws', 1)}/stream/jobs/{job_id}"
+
+
+# ---- completion --------------------------------------------------------------------------------
+
+
+def seconds_of(shortest: float, longest: float, share: float) -> float:
+    """How long the job of a round runs."""
+    return shortest + (longest - shortest) * share
+
+
+def latency_of(url: str, complete: Callable[[], tuple[str, Any]]) -> dict[str, Any]:
+    """How long after the end of its job a call returns, and how many requests that took.
+
+    Args:
+        url: of the server, which is used by nobody else meanwhile.
+        complete: submits a job, waits for its result, gives its id and the result.
+    """
+    before = ask(url, "counts")
+    job_id, result = complete()
+    now = time.time()
+    after = ask(url, f"counts?job={job_id}")
+    if result != {"job": job_id}:
+        return failed(f"the result of {job_id} is {result!r}")
+    return value(
+        (now - after["ended"]) * 1000,
+        "ms",
+        requests=after["requests"] - before["requests"],
+        handshakes=after["handshakes"] - before["handshakes"],
+    )
+
+
+# ---- messages a second -------------------------------------------------------------------------
+
+
+class Meter:
+    """Takes the decoded values of a flood: checks and counts them, looks at the clock twice."""
+
+    def __init__(self, kind: str, messages: int, cycle: int) -> None:
+        self.job_id = f"{kind}-{messages}-{next(_numbers)}-{os.getpid()}"
+        self.messages = messages
+        self.seen = 0
+        self.total = 0
+        self.cycle = cycle
+        self.seconds = self.cpu_seconds = 0.0
+        self.done = threading.Event()
+
+    def take(self, step: dict[str, Any]) -> None:
+        """Take the next one."""
+        if not self.seen:
+            self.seconds, self.cpu_seconds = -time.perf_counter(), -time.process_time()
+        self.seen += 1
+        self.total += step["iteration"]
+        if self.seen == self.messages:
+            self.seconds += time.perf_counter()
+            self.cpu_seconds += time.process_time()
+            self.done.set()
+
+    def callback(self, _job_id: str, step: dict[str, Any]) -> None:
+        """Take the next one, as a user's callback."""
+        self.take(step)
+
+    def answer(self) -> dict[str, Any]:
+        """The rate between the first and the last, if all came that had to."""
+        cycles, more = divmod(self.messages, self.cycle)
+        expected = cycles * sum(range(self.cycle)) + sum(range(more))
+        if self.seen != self.messages:
+            return failed(f"got {self.seen:,} of {self.messages:,} messages")
+        if self.total != expected:
+            return failed(f"the numbers of the messages are {self.total} in sum, not {expected}")
+        count = self.messages - 1
+        return value(count / self.seconds, "messages/s", cpu=self.cpu_seconds / count * 1e6)
+
+
+# ---- many streams ------------------------------------------------------------------------------
+
+
+class Tally:
+    """Counts the messages of many streams, and those that are not the next of their stream."""
+
+    def __init__(self, size: int, messages: int) -> None:
+        self.ids = [f"forever-{number}" for number in range(size)]
+        self._next = dict.fromkeys(self.ids, 0)
+        self._messages = messages
+        self.misplaced = 0
+        self.served = 0
+        self.last = 0.0
+
+    def take(self, job_id: str, step: dict[str, Any]) -> None:
+        """Take the next message of a job; from one thread for each job."""
+        if step["iteration"] != self._next[job_id]:
+            self.misplaced += 1
+        self._next[job_id] += 1
+
+    @property
+    def complete(self) -> int:
+        """How many streams have all their messages."""
+        return sum(count >= self._messages for count in self._next.values())
+
+
+def memory() -> int:
+    """The bytes of resident memory of this process."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
+    except OSError:  # not Linux: the most there ever was, in bytes on macOS
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def threads() -> int:
+    """How many threads this process has, those too that Python knows nothing of."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+def streams_of(
+    url: str, size: int, messages: int, seconds: float, start: Callable[[Tally], object]
+) -> dict[str, Any]:
+    """How many of so many streams get all their messages, while all of the jobs go on.
+
+    Args:
+        url: of the server.
+        size: how many streams.
+        messages: how many messages the server sends to each of those that are open.
+        seconds: how long is waited for all to be open, and again for all to have their messages.
+        start: begins all of them, and gives what must be kept.
+    """
+    raise_file_limit()
+    tally = Tally(size, messages)
+    memory_before, threads_before, begin = memory(), threads(), time.monotonic()
+    kept = start(tally)
+    is_open = until(lambda: ask(url, "streams") >= size, seconds)
+    opened = time.monotonic() - begin
+    begin = time.monotonic()
+    reached = ask(url, f"beat?messages={messages}", "POST")
+    progress(f"{reached} of {size} streams were open")
+    until(lambda: tally.complete >= reached, seconds)
+    when = time.monotonic() - begin
+    served = tally.complete
+    details = {
+        "opened": opened if is_open else f"{reached} in {opened:.0f} s",
+        "when": when * 1000,
+        "threads": threads() - threads_before,
+        "memory": (memory() - memory_before) / 1024 / size,
+        "open": reached,
+    }
+    del kept
+    if tally.misplaced:
+        return failed(f"{tally.misplaced} messages came out of their order")
+    return value(served, "streams", **details)
+
+
+def until(condition: Callable[[], object], seconds: float) -> bool:
+    """Wait for something, so long at most; say whether it has come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20_000), hard))
+
+
+# ---- many waits --------------------------------------------------------------------------------
+
+
+def waits_of(
+    url: str, size: int, settle: float, seconds: float, begin: Callable[[Sequence[str]], object]
+) -> dict[str, Any]:
+    """What part of a core it takes to wait for so many jobs, none of which ends.
+
+    Args:
+        url: of the server.
+        size: how many jobs.
+        settle: how many seconds after the begin is measured: polls may become rarer.
+        seconds: how long is measured.
+        begin: begins to wait for the jobs of these ids, and gives what must be kept.
+    """
+    raise_file_limit()
+    threads_before = threads()
+    kept = begin([f"forever-{number}" for number in range(size)])
+    progress(f"waits had begun for {size}")
+    time.sleep(settle)
+    before, cpu, start = ask(url, "counts"), time.process_time(), time.monotonic()
+    time.sleep(seconds)
+    cpu = time.process_time() - cpu
+    after, took = ask(url, "counts"), time.monotonic() - start
+    del kept
+    return value(
+        100 * cpu / took,
+        "% of a core",
+        requests=(after["requests"] - before["requests"]) / took,
+        threads=threads() - threads_before,
+    )
+
+
+def in_threads(calls: Sequence[Callable[[], object]]) -> list[threading.Thread]:
+    """Begin each call in a thread of its own."""
+
+    def quietly(call: Callable[[], object]) -> None:
+        with contextlib.suppress(Exception):  # closed at the end of what is measured
+            call()
+
+    started = [threading.Thread(target=quietly, args=(call,), daemon=True) for call in calls]
+    for thread in started:
+        thread.start()
+    return started
+
+
+# ---- timeouts ----------------------------------------------------------------------------------
+
+
+def lateness_of(
+    timeout: float, calls: int, call: Callable[[float], object], expected: type[BaseException]
+) -> dict[str, Any]:
+    """How many milliseconds after its timeout a call returns: the median of some.
+
+    Args:
+        timeout: what the call is given, in seconds.
+        calls: how often it is called.
+        call: waits for a job that does not end.
+        expected: what it raises at its timeout.
+    """
+    late = []
+    for number in range(calls):
+        progress(f"{number} of {calls} calls had returned")
+        begin = time.monotonic()
+        try:
+            call(timeout)
+        except expected:
+            late.append((time.monotonic() - begin - timeout) * 1000)
+        else:
+            return failed("a wait for a job that goes on returned")
+    return value(
+        statistics.median(late), "ms", worst=max(late), early=sum(each < 0 for each in late)
+    )
+
+
+def names(prefix: str) -> Iterator[str]:
+    """Ids of jobs of a kind, a new one each time."""
+    return (f"{prefix}-{number}" for number in itertools.count())

@@ -1,0 +1,203 @@
+"""Ours: jobs of a service, by threads or in asyncio, with streams or by polling."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from _protocol import serve
+from _work import (
+    TOKEN,
+    Meter,
+    Tally,
+    in_threads,
+    latency_of,
+    lateness_of,
+    seconds_of,
+    streams_of,
+    waits_of,
+)
+
+from adapters import (
+    AsyncRuntimeJob,
+    AsyncRuntimeService,
+    RuntimeClient,
+    RuntimeJob,
+    RuntimeService,
+    RuntimeWebsocketClient,
+    wait,
+)
+from runtime_core.errors import JobTimeoutError
+
+WAY = sys.argv[1]
+FOREVER = 3600.0
+OPTIONS = {"backend_name": "local"}
+
+
+class Loop:
+    """A loop of asyncio in a thread of its own, for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+
+    def begin(self, call: Coroutine[Any, Any, Any]) -> object:
+        return asyncio.run_coroutine_threadsafe(call, self._loop)
+
+
+LOOP = Loop() if WAY == "asyncio" else None
+_services: dict[str, Any] = {}
+
+
+def service_at(url: str) -> Any:
+    """The service, made once, as a user's program keeps it."""
+    if url not in _services:
+        if WAY == "current":
+            _services[url] = RuntimeService(url + "/api/v1", TOKEN, dialect="current")
+        elif WAY == "asyncio":
+            _services[url] = AsyncRuntimeService(url, TOKEN)
+        else:
+            _services[url] = RuntimeService(url, TOKEN)
+    return _services[url]
+
+
+# ---- completion --------------------------------------------------------------------------------
+
+
+def latency(url: str, share: float, shortest: float, longest: float) -> dict[str, Any]:
+    inputs = {"seconds": seconds_of(shortest, longest, share)}
+    service = service_at(url)
+
+    def complete() -> tuple[str, Any]:
+        with service.run("p", OPTIONS, inputs, _callback()) as job:
+            return job.job_id(), job.result()
+
+    async def complete_in_loop() -> tuple[str, Any]:
+        async with await service.run("p", OPTIONS, inputs) as job:
+            return job.job_id(), await job.result()
+
+    if LOOP is None:
+        return latency_of(url, complete)
+    loop = LOOP
+    return latency_of(url, lambda: loop.run(complete_in_loop()))
+
+
+def _callback() -> Any:
+    return (lambda _job_id, _value: None) if WAY == "callback" else None
+
+
+# ---- streams -----------------------------------------------------------------------------------
+
+
+def rate(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:
+    meter = Meter(kind, messages, cycle)
+    streams = RuntimeWebsocketClient(url, TOKEN)
+
+    async def read() -> None:
+        async with AsyncRuntimeJob("b", client, streams, meter.job_id, "p") as job:
+            job.stream_results(meter.callback)
+            await job.result()
+
+    with RuntimeClient(url, TOKEN) as client:
+        if LOOP is not None:
+            LOOP.run(read())
+        else:
+            with RuntimeJob("b", client, streams, meter.job_id, "p") as job:
+                job.stream_results(meter.callback)
+                job.result()
+        meter.done.wait(5)
+    return meter.answer()
+
+
+def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+    client = RuntimeClient(url, TOKEN)
+    # Nobody publishes a result here, and the message that may be one would be kept back.
+    sockets = RuntimeWebsocketClient(url, TOKEN, streams_result=False)
+
+    async def start_in_loop(tally: Tally) -> list[Any]:
+        return [
+            AsyncRuntimeJob("b", client, sockets, job_id, "p", user_callback=tally.take)
+            for job_id in tally.ids
+        ]
+
+    def start(tally: Tally) -> list[Any]:
+        if LOOP is not None:
+            jobs: list[Any] = LOOP.run(start_in_loop(tally))
+            return jobs
+        return [
+            RuntimeJob("b", client, sockets, job_id, "p", user_callback=tally.take)
+            for job_id in tally.ids
+        ]
+
+    return streams_of(url, size, messages, seconds, start)
+
+
+# ---- waits and timeouts ------------------------------------------------------------------------
+
+
+def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
+    client = RuntimeClient(url, TOKEN)
+    sockets = RuntimeWebsocketClient(url, TOKEN) if WAY == "streams" else None
+
+    def begin(ids: Sequence[str]) -> object:
+        jobs = [RuntimeJob("b", client, sockets, job_id, "p") for job_id in ids]
+        if WAY == "wait":
+            return in_threads([lambda: wait(jobs, FOREVER)])
+        return in_threads([partial(job.result, FOREVER) for job in jobs])
+
+    async def begin_in_loop(ids: Sequence[str]) -> None:
+        jobs = [AsyncRuntimeJob("b", client, None, job_id, "p") for job_id in ids]
+        await asyncio.gather(*(job.result(FOREVER) for job in jobs))
+
+    if LOOP is not None:
+        loop = LOOP
+        return waits_of(url, size, settle, seconds, lambda ids: loop.begin(begin_in_loop(ids)))
+    return waits_of(url, size, settle, seconds, begin)
+
+
+@contextmanager
+def job_at(url: str, job_id: str) -> Iterator[RuntimeJob[Any]]:
+    sockets = RuntimeWebsocketClient(url, TOKEN) if WAY == "streams" else None
+    with RuntimeClient(url, TOKEN) as client, RuntimeJob("b", client, sockets, job_id, "p") as job:
+        yield job
+
+
+def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
+    def call(seconds: float) -> None:
+        with job_at(url, f"{kind}-0") as job:
+            job.result(seconds)
+
+    async def call_in_loop(seconds: float) -> None:
+        with RuntimeClient(url, TOKEN) as client:
+            async with AsyncRuntimeJob("b", client, None, f"{kind}-0", "p") as job:
+                await job.result(seconds)
+
+    if LOOP is not None:
+        loop = LOOP
+        return lateness_of(
+            timeout, calls, lambda seconds: loop.run(call_in_loop(seconds)), JobTimeoutError
+        )
+    return lateness_of(timeout, calls, call, JobTimeoutError)
+
+
+MEASURES = {
+    "latency": latency,
+    "rate-small": partial(rate, "small"),
+    "rate-large": partial(rate, "large"),
+    "streams": streams,
+    "waits": waits,
+    "late-answers": partial(late, "forever"),
+    "late-hangs": partial(late, "hangs"),
+    "late-drips": partial(late, "drips"),
+}
+
+if __name__ == "__main__":
+    serve("ours", MEASURES, ["runtime-core", "urllib3", "wsproto"])

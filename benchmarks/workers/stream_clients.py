@@ -1,0 +1,264 @@
+"""Websockets by those who do nothing else: aiohttp, websockets and picows in asyncio, bare wsproto.
+
+Each gives whole texts, which `json.loads` decodes. None compresses: the server does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import selectors
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from _protocol import serve
+from _work import (
+    TOKEN,
+    Meter,
+    Tally,
+    latency_of,
+    lateness_of,
+    seconds_of,
+    stream_url,
+    streams_of,
+    waits_of,
+)
+
+WAY = sys.argv[1]
+HEADERS = {"X-Access-Token": TOKEN}
+FINAL = ("Completed", "Failed", "Cancelled")
+POLL = 0.5
+"""Seconds between two questions of aiohttp."""
+OnText = Callable[[str], object]
+"""Gets each text of a stream, the acknowledgement too."""
+
+
+# ---- one stream until its close ----------------------------------------------------------------
+
+
+async def read_aiohttp(url: str, on_text: OnText) -> None:
+    import aiohttp
+
+    async with (
+        aiohttp.ClientSession(headers=HEADERS) as session,
+        session.ws_connect(url, max_msg_size=0, compress=0) as connection,
+    ):
+        async for message in connection:
+            on_text(message.data)
+
+
+async def read_websockets(url: str, on_text: OnText) -> None:
+    from websockets.asyncio.client import connect
+
+    async with connect(
+        url, max_size=None, compression=None, additional_headers=HEADERS
+    ) as connection:
+        async for text in connection:
+            on_text(text)
+
+
+async def read_picows(url: str, on_text: OnText) -> None:
+    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+    class Listener(WSListener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type == WSMsgType.TEXT:
+                on_text(frame.get_payload_as_utf8_text())
+            elif frame.msg_type == WSMsgType.CLOSE:
+                transport.send_close(frame.get_close_code())
+                transport.disconnect()
+
+    transport, _ = await ws_connect(Listener, url, extra_headers=HEADERS)
+    await transport.wait_disconnected()
+
+
+READ: dict[str, Callable[[str, OnText], Awaitable[None]]] = {
+    "aiohttp": read_aiohttp,
+    "websockets": read_websockets,
+    "picows": read_picows,
+}
+
+
+class Wsproto:
+    """One stream by wsproto over a socket, whose readiness is looked for elsewhere."""
+
+    def __init__(self, url: str, on_text: OnText) -> None:
+        import wsproto
+        from wsproto import events
+
+        self._events = events
+        self._on_text = on_text
+        self._parts: list[str] = []
+        parts = urlsplit(url)
+        self.socket = socket.create_connection((parts.hostname, parts.port or 80))
+        self._ws = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+        headers = [(name.encode(), text.encode()) for name, text in HEADERS.items()]
+        request = events.Request(host=parts.netloc, target=parts.path, extra_headers=headers)
+        self.socket.sendall(self._ws.send(request))
+
+    def read(self) -> bool:
+        """Read what has come; say whether the stream goes on."""
+        data = self.socket.recv(1 << 16)
+        self._ws.receive_data(data or None)
+        for event in self._ws.events():
+            match event:
+                case self._events.TextMessage():
+                    self._parts.append(event.data)
+                    if event.message_finished:
+                        self._on_text("".join(self._parts))
+                        self._parts.clear()
+                case self._events.Ping():
+                    self.socket.sendall(self._ws.send(event.response()))
+                case self._events.CloseConnection():
+                    self.socket.sendall(self._ws.send(event.response()))
+                    return False
+        return bool(data)
+
+
+def skipping_first(on_text: OnText) -> OnText:
+    """Leave out the acknowledgement."""
+    seen: list[str] = []
+
+    def skip(text: str) -> None:
+        if seen:
+            on_text(text)
+        else:
+            seen.append(text)
+
+    return skip
+
+
+# ---- what is measured --------------------------------------------------------------------------
+
+
+def rate(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:
+    meter = Meter(kind, messages, cycle)
+    url = stream_url(url, meter.job_id)
+
+    def take(text: str) -> None:
+        meter.callback(meter.job_id, json.loads(text))
+
+    on_text = skipping_first(take)
+    if WAY == "wsproto":
+        stream = Wsproto(url, on_text)
+        while stream.read():
+            pass
+        stream.socket.close()
+    else:
+        asyncio.run(_awaited(READ[WAY](url, on_text)))
+    return meter.answer()
+
+
+async def _awaited(call: Awaitable[None]) -> None:
+    await call
+
+
+def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+    def on_text_of(tally: Tally, job_id: str) -> OnText:
+        return skipping_first(lambda text: tally.take(job_id, json.loads(text)))
+
+    def read_all_by_wsproto(tally: Tally) -> None:
+        with selectors.DefaultSelector() as selector:
+            for job_id in tally.ids:
+                stream = Wsproto(stream_url(url, job_id), on_text_of(tally, job_id))
+                selector.register(stream.socket, selectors.EVENT_READ, stream)
+            while True:
+                for key, _ in selector.select():
+                    key.data.read()
+
+    async def read_all(tally: Tally) -> None:
+        calls = [READ[WAY](stream_url(url, i), on_text_of(tally, i)) for i in tally.ids]
+        await asyncio.gather(*calls)
+
+    def start(tally: Tally) -> threading.Thread:
+        if WAY == "wsproto":
+            return in_thread(lambda: read_all_by_wsproto(tally))
+        return in_thread(lambda: asyncio.run(read_all(tally)))
+
+    return streams_of(url, size, messages, seconds, start)
+
+
+def in_thread(call: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    return thread
+
+
+# ---- jobs by aiohttp ---------------------------------------------------------------------------
+
+
+async def poll(session: Any, url: str, job_id: str) -> Any:
+    """Ask until the job has ended, and for its result."""
+    while True:
+        async with session.get(f"{url}/jobs/{job_id}") as response:
+            if (await response.json())["status"] in FINAL:
+                break
+        await asyncio.sleep(POLL)
+    async with session.get(f"{url}/jobs/{job_id}/results") as response:
+        return await response.json(content_type=None)
+
+
+def with_session(call: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    import aiohttp
+
+    async def run() -> Any:
+        async with aiohttp.ClientSession(
+            headers=HEADERS, connector=aiohttp.TCPConnector(limit=0)
+        ) as session:
+            return await call(session)
+
+    return asyncio.run(run())
+
+
+def latency(url: str, share: float, shortest: float, longest: float) -> dict[str, Any]:
+    body = {"program_id": "p", "params": {"seconds": seconds_of(shortest, longest, share)}}
+
+    async def complete(session: Any) -> tuple[str, Any]:
+        async with session.post(f"{url}/jobs", json=body) as response:
+            job_id = (await response.json())["id"]
+        if WAY == "aiohttp":
+            await read_aiohttp(stream_url(url, job_id), lambda _text: None)
+        return job_id, await poll(session, url, job_id)
+
+    return latency_of(url, lambda: with_session(complete))
+
+
+def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
+    def begin(ids: Sequence[str]) -> threading.Thread:
+        async def wait_for_all(session: Any) -> None:
+            await asyncio.gather(*(poll(session, url, job_id) for job_id in ids))
+
+        return in_thread(lambda: with_session(wait_for_all))
+
+    return waits_of(url, size, settle, seconds, begin)
+
+
+def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
+    def call(seconds: float) -> None:
+        async def wait(session: Any) -> None:
+            async with asyncio.timeout(seconds):
+                await poll(session, url, f"{kind}-0")
+
+        with_session(wait)
+
+    return lateness_of(timeout, calls, call, TimeoutError)
+
+
+MEASURES = {
+    "latency": latency,
+    "rate-small": partial(rate, "small"),
+    "rate-large": partial(rate, "large"),
+    "streams": streams,
+    "waits": waits,
+    "late-answers": partial(late, "forever"),
+    "late-hangs": partial(late, "hangs"),
+    "late-drips": partial(late, "drips"),
+}
+
+if __name__ == "__main__":
+    serve(WAY, MEASURES, [WAY])
