@@ -8,7 +8,7 @@ before. What a job is, its id says:
     small-200000-7      its stream is that many messages of 200 bytes, as fast as it goes; ends then
     large-40-7          the same of 1 MB
     hangs-7             says nothing to any request
-    drips-7             says it, a byte a second
+    drips-7             says it, a byte each tenth of a second
     run-7               what `POST /jobs` made: it runs for the `seconds` of its params, its stream
                         brings one message in the middle and closes at its end
 
@@ -35,6 +35,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -252,9 +253,9 @@ class Server:
 
     def _drip(self, connection: Connection, data: bytes) -> None:
         now = time.time()
-        for number in range(30):
+        for number in range(len(data)):
             byte = data[number : number + 1]
-            self._at(now + number, lambda byte=byte: connection.send(byte))  # type: ignore[misc]
+            self._at(now + number / 10, partial(connection.send, byte))
 
     # ---- what the benchmarks ask ---------------------------------------------------------------
 

@@ -41,7 +41,6 @@ _LATENCY = Scenario(
         ),
         Target("the same, to the original", 1 / 30, f"{ORIGINAL}, default"),
         Target("HTTP requests of a job", 3, of="requests"),
-        Target("result after the end, to the limit", 1.5, "limit"),
     ),
     args={"shortest": 0.2, "longest": 3.0},
     quick_args={"shortest": 0.2, "longest": 0.6},
@@ -136,7 +135,7 @@ _LATE = (
     _late(
         "drips",
         "How late a timeout is at a service that drips",
-        "The same at a service that answers a byte a second: no read of a socket takes long.",
+        "The same at a service that answers a byte each 0.1 s: no read of a socket takes long.",
     ),
 )
 

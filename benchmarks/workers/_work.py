@@ -5,6 +5,7 @@ Only the standard library, as in `_protocol`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -14,7 +15,7 @@ import statistics
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,22 @@ def ask(url: str, path: str, method: str = "GET") -> Any:
 
 def stream_url(url: str, job_id: str) -> str:
     return f"{url.replace('http', 'ws', 1)}/stream/jobs/{job_id}"
+
+
+class Loop:
+    """A loop of asyncio in a thread of its own, for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Run it in the loop; give what it gives."""
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+
+    def begin(self, call: Coroutine[Any, Any, Any]) -> object:
+        """Begin it in the loop, and give what must be kept."""
+        return asyncio.run_coroutine_threadsafe(call, self._loop)
 
 
 # ---- completion --------------------------------------------------------------------------------
@@ -276,8 +293,3 @@ def lateness_of(
     return value(
         statistics.median(late), "ms", worst=max(late), early=sum(each < 0 for each in late)
     )
-
-
-def names(prefix: str) -> Iterator[str]:
-    """Ids of jobs of a kind, a new one each time."""
-    return (f"{prefix}-{number}" for number in itertools.count())

@@ -102,37 +102,33 @@ def rate(kind: str, url: str, messages: int, cycle: int, cycle_bytes: int) -> di
 def rate_decoded(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:
     """Reads a stream, cuts its frames by hand and decodes them: what nobody can do without."""
     meter = Meter(kind, messages, cycle)
-    buffer = bytearray(1 << 22)
-    view = memoryview(buffer)
-    begin = filled = 0
+    view = memoryview(bytearray(1 << 22))
     with connected(url) as sock:
         sock.sendall(request("GET", f"/stream/jobs/{meter.job_id}", HANDSHAKE))
         head = b""
         while ACKNOWLEDGED not in head:
             head += sock.recv(512)
         rest = head.partition(ACKNOWLEDGED)[2]
-        filled = len(rest)
-        buffer[:filled] = rest
-        while size := sock.recv_into(view[filled:]):
-            filled += size
-            begin = take_all(meter, buffer, filled)
-            filled -= begin
-            buffer[:filled] = buffer[begin : begin + filled]
+        view[: len(rest)] = rest
+        begin, end = 0, len(rest)
+        while size := sock.recv_into(view[end:]):
+            begin, end = take_all(meter, view, begin, end + size), end + size
+            if end == len(view):
+                view[: end - begin] = bytes(view[begin:end])
+                begin, end = 0, end - begin
     return meter.answer()
 
 
-def take_all(meter: Meter, buffer: bytearray, filled: int) -> int:
+def take_all(meter: Meter, view: memoryview, at: int, end: int) -> int:
     """Take the messages that are whole; say where the rest begins."""
-    at = 0
-    while filled - at >= 4:
-        start, size = at + 4, int.from_bytes(buffer[at + 2 : at + 4], "big")
-        if buffer[at] == 0x88:  # the close
-            return filled
-        if buffer[at + 1] == 127:
-            start, size = at + 10, int.from_bytes(buffer[at + 2 : at + 10], "big")
-        if filled < start + size:
+    while end - at >= 10:  # of the close, there is less
+        start = at + 4
+        size = view[at + 2] << 8 | view[at + 3]
+        if view[at + 1] == 127:
+            start, size = at + 10, int.from_bytes(view[at + 2 : at + 10], "big")
+        if end < start + size:
             break
-        meter.callback(meter.job_id, json.loads(buffer[start : start + size].decode()))
+        meter.callback(meter.job_id, json.loads(str(view[start : start + size], "utf-8")))
         at = start + size
     return at
 
@@ -191,7 +187,7 @@ def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
     return waits_of(url, size, settle, seconds, begin)
 
 
-def late(timeout: float, calls: int, **_: Any) -> dict[str, Any]:
+def late(_kind: str, timeout: float, calls: int, **_: Any) -> dict[str, Any]:
     """`threading.Event().wait(timeout)`: all that a timeout can rest on."""
 
     def call(seconds: float) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from _protocol import serve
 from _work import (
     TOKEN,
+    Loop,
     Meter,
     Tally,
     in_threads,
@@ -37,20 +37,6 @@ from runtime_core.errors import JobTimeoutError
 WAY = sys.argv[1]
 FOREVER = 3600.0
 OPTIONS = {"backend_name": "local"}
-
-
-class Loop:
-    """A loop of asyncio in a thread of its own, for as long as the process lives."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-
-    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
-
-    def begin(self, call: Coroutine[Any, Any, Any]) -> object:
-        return asyncio.run_coroutine_threadsafe(call, self._loop)
 
 
 LOOP = Loop() if WAY == "asyncio" else None

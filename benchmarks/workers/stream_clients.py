@@ -11,7 +11,7 @@ import selectors
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from _protocol import serve
 from _work import (
     TOKEN,
+    Loop,
     Meter,
     Tally,
     latency_of,
@@ -30,6 +31,17 @@ from _work import (
 )
 
 WAY = sys.argv[1]
+# What is measured has all of its imports, and none of the others'.
+if WAY == "aiohttp":
+    import aiohttp
+elif WAY == "websockets":
+    from websockets.asyncio.client import connect
+elif WAY == "picows":
+    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+else:
+    import wsproto
+    from wsproto import events
+
 HEADERS = {"X-Access-Token": TOKEN}
 FINAL = ("Completed", "Failed", "Cancelled")
 POLL = 0.5
@@ -42,8 +54,6 @@ OnText = Callable[[str], object]
 
 
 async def read_aiohttp(url: str, on_text: OnText) -> None:
-    import aiohttp
-
     async with (
         aiohttp.ClientSession(headers=HEADERS) as session,
         session.ws_connect(url, max_msg_size=0, compress=0) as connection,
@@ -53,8 +63,6 @@ async def read_aiohttp(url: str, on_text: OnText) -> None:
 
 
 async def read_websockets(url: str, on_text: OnText) -> None:
-    from websockets.asyncio.client import connect
-
     async with connect(
         url, max_size=None, compression=None, additional_headers=HEADERS
     ) as connection:
@@ -63,8 +71,6 @@ async def read_websockets(url: str, on_text: OnText) -> None:
 
 
 async def read_picows(url: str, on_text: OnText) -> None:
-    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
-
     class Listener(WSListener):
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             if frame.msg_type == WSMsgType.TEXT:
@@ -88,10 +94,6 @@ class Wsproto:
     """One stream by wsproto over a socket, whose readiness is looked for elsewhere."""
 
     def __init__(self, url: str, on_text: OnText) -> None:
-        import wsproto
-        from wsproto import events
-
-        self._events = events
         self._on_text = on_text
         self._parts: list[str] = []
         parts = urlsplit(url)
@@ -107,14 +109,14 @@ class Wsproto:
         self._ws.receive_data(data or None)
         for event in self._ws.events():
             match event:
-                case self._events.TextMessage():
+                case events.TextMessage():
                     self._parts.append(event.data)
                     if event.message_finished:
                         self._on_text("".join(self._parts))
                         self._parts.clear()
-                case self._events.Ping():
+                case events.Ping():
                     self.socket.sendall(self._ws.send(event.response()))
-                case self._events.CloseConnection():
+                case events.CloseConnection():
                     self.socket.sendall(self._ws.send(event.response()))
                     return False
         return bool(data)
@@ -192,61 +194,56 @@ def in_thread(call: Callable[[], object]) -> threading.Thread:
 # ---- jobs by aiohttp ---------------------------------------------------------------------------
 
 
-async def poll(session: Any, url: str, job_id: str) -> Any:
+async def poll(api: Any, url: str, job_id: str) -> Any:
     """Ask until the job has ended, and for its result."""
     while True:
-        async with session.get(f"{url}/jobs/{job_id}") as response:
+        async with api.get(f"{url}/jobs/{job_id}") as response:
             if (await response.json())["status"] in FINAL:
                 break
         await asyncio.sleep(POLL)
-    async with session.get(f"{url}/jobs/{job_id}/results") as response:
+    async with api.get(f"{url}/jobs/{job_id}/results") as response:
         return await response.json(content_type=None)
 
 
-def with_session(call: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    import aiohttp
+_LOOP = Loop() if WAY == "aiohttp" else None
+_sessions: list[Any] = []
 
-    async def run() -> Any:
-        async with aiohttp.ClientSession(
-            headers=HEADERS, connector=aiohttp.TCPConnector(limit=0)
-        ) as session:
-            return await call(session)
 
-    return asyncio.run(run())
+async def session() -> Any:
+    """The session of aiohttp, made once, as a user's program keeps it."""
+    if not _sessions:
+        connector = aiohttp.TCPConnector(limit=0)
+        _sessions.append(aiohttp.ClientSession(headers=HEADERS, connector=connector))
+    return _sessions[0]
 
 
 def latency(url: str, share: float, shortest: float, longest: float) -> dict[str, Any]:
     body = {"program_id": "p", "params": {"seconds": seconds_of(shortest, longest, share)}}
 
-    async def complete(session: Any) -> tuple[str, Any]:
-        async with session.post(f"{url}/jobs", json=body) as response:
+    async def complete() -> tuple[str, Any]:
+        api = await session()
+        async with api.post(f"{url}/jobs", json=body) as response:
             job_id = (await response.json())["id"]
-        if WAY == "aiohttp":
-            await read_aiohttp(stream_url(url, job_id), lambda _text: None)
-        return job_id, await poll(session, url, job_id)
+        await read_aiohttp(stream_url(url, job_id), lambda _text: None)
+        return job_id, await poll(api, url, job_id)
 
-    return latency_of(url, lambda: with_session(complete))
+    return latency_of(url, lambda: _LOOP.run(complete()))
 
 
 def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
-    def begin(ids: Sequence[str]) -> threading.Thread:
-        async def wait_for_all(session: Any) -> None:
-            await asyncio.gather(*(poll(session, url, job_id) for job_id in ids))
+    async def wait_for_all(ids: Sequence[str]) -> None:
+        api = await session()
+        await asyncio.gather(*(poll(api, url, job_id) for job_id in ids))
 
-        return in_thread(lambda: with_session(wait_for_all))
-
-    return waits_of(url, size, settle, seconds, begin)
+    return waits_of(url, size, settle, seconds, lambda ids: _LOOP.begin(wait_for_all(ids)))
 
 
 def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
-    def call(seconds: float) -> None:
-        async def wait(session: Any) -> None:
-            async with asyncio.timeout(seconds):
-                await poll(session, url, f"{kind}-0")
+    async def wait(seconds: float) -> None:
+        async with asyncio.timeout(seconds):
+            await poll(await session(), url, f"{kind}-0")
 
-        with_session(wait)
-
-    return lateness_of(timeout, calls, call, TimeoutError)
+    return lateness_of(timeout, calls, lambda seconds: _LOOP.run(wait(seconds)), TimeoutError)
 
 
 MEASURES = {
