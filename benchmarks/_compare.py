@@ -9,6 +9,9 @@ from typing import Any
 import attrs
 from _runner import Contender, Measured, Role, Scenario, Target
 
+FAR = 1.5
+"""How many times better a limit may be before ours has to be looked at."""
+
 
 @attrs.frozen
 class Spread:
@@ -79,11 +82,9 @@ class Verdict:
         """None if it could not be told."""
         if self.ours is None:
             return None
-        return self.ours >= self.target.bound if self.target.at_least else self.met_below
-
-    @property
-    def met_below(self) -> bool:
-        return self.ours is not None and self.ours <= self.target.bound
+        if self.target.at_least:
+            return self.ours >= self.target.bound
+        return self.ours <= self.target.bound
 
     @property
     def off_by(self) -> float | None:
@@ -187,6 +188,53 @@ def _verdict(
     # What is compared is a cost, whatever the scenario, if the bound is the largest allowed.
     number, name = (max if target.at_least else min)(others)
     return Verdict(scenario, target, size, figure / number if number else None, name)
+
+
+@attrs.frozen
+class Standing:
+    """How ours stands in one comparison."""
+
+    scenario: Scenario
+    """Of which scenario."""
+    size: int | None
+    """For which size, if there are sizes."""
+    ours: Row
+    """Ours."""
+    peer: Row | None
+    """The best peer that came to a figure."""
+    limit: Row | None
+    """The limit; the worst of them, if there are several: even that one does less than ours."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the best peer is better."""
+        return (
+            self.peer is not None and self.peer.better is not None and self.peer.better.median < 1
+        )
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the limit is more than `FAR` times better."""
+        limit = self.limit
+        return limit is not None and limit.better is not None and limit.better.median < 1 / FAR
+
+
+def standings(scenario: Scenario, found: Sequence[Row]) -> Iterator[Standing]:
+    """How ours stands at each size, if it came to a figure and has somebody beside it."""
+    ours = ours_of(scenario)
+    for size in dict.fromkeys(row.size for row in found):
+        there = [row for row in found if row.size == size and row.value is not None]
+        mine = next((row for row in there if row.contender == ours), None)
+        peer = _extreme(scenario, there, Role.PEER, best=True)
+        limit = _extreme(scenario, there, Role.LIMIT, best=False)
+        if mine is not None and (peer or limit):
+            yield Standing(scenario, size, mine, peer, limit)
+
+
+def _extreme(scenario: Scenario, found: Sequence[Row], role: Role, *, best: bool) -> Row | None:
+    of_role = [row for row in found if row.contender.role is role]
+    pick = min if scenario.lower_is_better is best else max
+    return pick(of_role, key=lambda row: row.figure("value") or 0.0, default=None)
 
 
 def _is_meant(against: str, contender: Contender) -> bool:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from _compare import Row, rows
@@ -165,7 +166,7 @@ def _tick(number: float) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    settings = {
+    settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "report",  # the same figures make the same file
         "font.family": "sans-serif",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import attrs
-from _compare import Row, Spread, Verdict, ours_of, rows, verdicts
+from _compare import FAR, Row, Spread, Standing, Verdict, ours_of, rows, standings, verdicts
 from _machine_facts import MachineFacts
 from _runner import Measured, Role, Scenario
 
@@ -40,6 +40,9 @@ def markdown(outcome: Outcome, plots: Mapping[str, Sequence[str]]) -> str:
     judged = [v for s in outcome.scenarios for v in verdicts(s, found[s.name])]
     if judged:
         parts += ["## Targets", _targets(judged)]
+    standing = [one for s in outcome.scenarios for one in standings(s, found[s.name])]
+    if standing:
+        parts += ["## Ratios", _standings(standing)]
     for scenario in outcome.scenarios:
         parts += [f"## {scenario.title}", scenario.about] if scenario.about else []
         parts += [] if scenario.about else [f"## {scenario.title}"]
@@ -78,6 +81,37 @@ def _met(verdict: Verdict) -> str:
     if verdict.met:
         return "met" if off is None else f"met, {off:.2f} times better than it has to be"
     return "**missed**" if not off else f"**missed** by a factor of {1 / off:.2f}"
+
+
+def _standings(standing: Sequence[Standing]) -> str:
+    lines = []
+    for one in standing:
+        size = "" if one.size is None else f", {one.size:,} {one.scenario.size_name}"
+        lines.append(
+            [
+                f"[{one.scenario.title}{size}](#{anchor(one.scenario.title)})",
+                *_beside(one.peer, emphasis=one.is_behind),
+                *_beside(one.limit, emphasis=one.is_far),
+            ]
+        )
+    words = (
+        "How many times better ours is than the best peer, and than the limit. In bold: where it "
+        f"is not ahead of a peer, and where it is further than {FAR} times from a limit."
+    )
+    return words + "\n\n" + table(["", "ours is", "best peer", "ours is", "limit"], lines)
+
+
+def _beside(row: Row | None, *, emphasis: bool) -> list[str]:
+    if row is None or row.better is None:
+        return ["", ""]
+    mark = "**" if emphasis else ""
+    return [f"{mark}{ratio_words(row.better.median)} times{mark}", row.contender.name]
+
+
+def anchor(title: str) -> str:
+    """What a page of Markdown calls a heading in its links."""
+    kept = "".join(c for c in title.lower() if c.isalnum() or c in " -_")
+    return kept.replace(" ", "-")
 
 
 def ratio_words(number: float) -> str:
@@ -180,7 +214,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def _is_of_numbers(cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell not in ("", "-")]
-    return bool(filled) and all(cell[0].isdigit() for cell in filled)
+    return bool(filled) and all(cell.lstrip("*")[:1].isdigit() for cell in filled)
 
 
 def _machine(outcome: Outcome) -> str:

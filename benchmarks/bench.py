@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
-from _machine_facts import machine_facts
+from _machine_facts import MachineFacts, machine_facts
 from _plots import draw
 from _report import Outcome, markdown
-from _runner import HERE, Runner, Scenario
+from _runner import HERE, Measured, Runner, Scenario
 from _serving import serving
 from scenarios import ALL
 
@@ -35,6 +35,21 @@ def chosen(names: Sequence[str] | None) -> list[Scenario]:
         if not any(scenario.name.startswith(name) for scenario in ALL):
             raise SystemExit(f"There is no scenario {name!r}; there are {known}.")
     return [s for s in ALL if any(s.name.startswith(name) for name in names)]
+
+
+def read(folder: Path) -> Outcome:
+    """What a run has found, from its raw figures."""
+    raw = json.loads((folder / "raw.json").read_text(encoding="utf-8"))
+    measured = [Measured(**one) for one in raw["measured"]]
+    names = {one.scenario for one in measured}
+    return Outcome(
+        [scenario for scenario in ALL if scenario.name in names],
+        measured,
+        raw["versions"],
+        MachineFacts(**raw["begin"]),
+        MachineFacts(**raw["end"]),
+        raw["command"],
+    )
 
 
 def write(outcome: Outcome, folder: Path) -> None:
@@ -61,10 +76,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "report", metavar="DIR")
     parser.add_argument("--rounds", type=int, help="so many, whatever the scenarios say")
     parser.add_argument("--list", action="store_true", help="list the scenarios, and end")
+    parser.add_argument("--again", action="store_true", help="write DIR's report from its raw.json")
     options = parser.parse_args()
     scenarios = chosen(options.only)
     if options.list:
         print("\n".join(f"{scenario.name:20} {scenario.title}" for scenario in scenarios))
+        return
+    if options.again:
+        write(read(options.out), options.out)
         return
     begin = machine_facts()
     runner = Runner(

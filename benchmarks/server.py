@@ -298,7 +298,7 @@ def send_flood(sock: socket.socket, messages: list[bytes], job: Job, count: int)
 
 def bearer() -> dict[str, Any]:
     now = int(time.time())
-    parts = ({"alg": "none"}, {"iat": now, "exp": now + 36_000}, {})
+    parts: tuple[dict[str, Any], ...] = ({"alg": "none"}, {"iat": now, "exp": now + 36_000}, {})
     text = [base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in parts]
     return {
         "access_token": ".".join(text),

@@ -24,9 +24,9 @@ def _slower(contender: Contender, messages: int) -> Contender:
 
 _ABOUT = (
     "One stream into a callback, as fast as the service sends it: how fast that is, says the row "
-    "of the bare socket that decodes nothing. Each message is decoded, by `json.loads` or a decoder "
-    "of the contender's own, and given to a callback, which counts it and adds up the numbers that "
-    "the messages bear: a wrong sum is a failure. The clock runs from the first call to the last."
+    "of the bare socket that decodes nothing. Each message is decoded, by `json.loads` or its own "
+    "decoder, and given to a callback, which counts it and adds up the numbers that messages bear: "
+    "a wrong sum is a failure. The clock runs from the first call to the last."
 )
 
 _SMALL = Scenario(

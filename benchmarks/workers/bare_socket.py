@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from _protocol import failed, serve, value
+from _protocol import Measure, failed, serve, value
 from _work import (
     Meter,
     Tally,
@@ -199,7 +199,7 @@ def late(_kind: str, timeout: float, calls: int, **_: Any) -> dict[str, Any]:
 
 RATE = rate_decoded if sys.argv[1] == "decoded" else rate
 
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "latency": latency,
     "requests": requests,
     "rate-small": partial(RATE, "small"),

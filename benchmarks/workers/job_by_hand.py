@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 import websocket
-from _protocol import serve
+from _protocol import Measure, serve
 from _work import (
     TOKEN,
     Meter,
@@ -128,7 +128,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
     return lateness_of(timeout, calls, lambda s: result(url, f"{kind}-0", s), TimeoutError)
 
 
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "latency": latency,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),

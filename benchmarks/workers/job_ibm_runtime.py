@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from _protocol import serve
+from _protocol import Measure, serve
 from _work import TOKEN, in_threads, latency_of, lateness_of, seconds_of, waits_of
 
 WAY = sys.argv[1]
@@ -83,7 +83,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
     return lateness_of(timeout, calls, call, RuntimeJobTimeoutError)
 
 
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "latency": latency,
     "waits": waits,
     "late-answers": partial(late, "forever"),

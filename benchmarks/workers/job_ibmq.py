@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from _protocol import serve
+from _protocol import Measure, serve
 from _work import (
     TOKEN,
     Meter,
@@ -121,7 +121,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
     return lateness_of(timeout, calls, call, JobTimeoutError)
 
 
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "latency": latency,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),

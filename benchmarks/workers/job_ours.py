@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from _protocol import serve
+from _protocol import Measure, serve
 from _work import (
     TOKEN,
     Loop,
@@ -174,7 +174,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
     return lateness_of(timeout, calls, call, JobTimeoutError)
 
 
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "latency": latency,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from _protocol import serve
+from _protocol import Measure, serve
 from _work import (
     TOKEN,
     Loop,
@@ -246,7 +246,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
     return lateness_of(timeout, calls, lambda seconds: _LOOP.run(wait(seconds)), TimeoutError)
 
 
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "latency": latency,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
