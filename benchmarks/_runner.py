@@ -284,7 +284,9 @@ class Runner:
         return scenario.sizes or [None]
 
     def _run_size(self, scenario: Scenario, size: int | None, args: Mapping[str, Any]) -> None:
-        rounds = self.rounds or (scenario.quick_rounds if self.quick else scenario.rounds)
+        rounds = scenario.quick_rounds if self.quick else scenario.rounds
+        if self.rounds is not None:
+            rounds = self.rounds
         workers: dict[str, Worker] = {}
         contenders = [c for c in scenario.contenders if c.quick or not self.quick]
         failures: dict[str, int] = dict.fromkeys((c.name for c in contenders), 0)
