@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -127,7 +128,7 @@ def _row(
         value=spread(values) if values else None,
         better=_better(scenario, contender, measured),
         details=_details([one.details for one in kept]),
-        failures=tuple(dict.fromkeys(seen)),
+        failures=_different(seen),
         failed=len(seen),
     )
 
@@ -148,6 +149,11 @@ def _better(
         if mine and theirs:
             ratios.append(theirs / mine if scenario.lower_is_better else mine / theirs)
     return spread(ratios) if ratios else None
+
+
+def _different(seen: Sequence[str]) -> tuple[str, ...]:
+    """What was seen, the first of those that differ in numbers only."""
+    return tuple({re.sub(r"[\d.,]+", "0", words): words for words in reversed(seen)}.values())[::-1]
 
 
 def _details(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

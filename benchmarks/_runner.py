@@ -26,7 +26,7 @@ import attrs
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 FAILURES = 2
-"""After so many in one scenario a contender is not asked again: a stall takes the whole limit."""
+"""After so many a contender is not asked again, with `--quick` after one: stalls take long."""
 START_SECONDS = 60.0
 """How long a worker may take until it says hello."""
 
@@ -116,6 +116,10 @@ class Scenario:
     """Further columns of the table: names of details, with what the report calls them."""
     limit: float = 60.0
     """Seconds that one measurement may take, before the worker is killed."""
+    quick_limit: float | None = None
+    """The same with `--quick`, if it is another."""
+    quick: bool = True
+    """Whether it takes part in `--quick`."""
     rounds: int = 7
     """How often each is measured, after the warm-up."""
     quick_rounds: int = 3
@@ -278,6 +282,11 @@ class Runner:
                 args = given if size is None else {**given, "size": size}
                 self._run_size(scenario, size, args)
 
+    def _limit(self, scenario: Scenario) -> float:
+        if self.quick and scenario.quick_limit is not None:
+            return scenario.quick_limit
+        return scenario.limit
+
     def _sizes(self, scenario: Scenario) -> Sequence[int | None]:
         if self.quick and scenario.quick_sizes is not None:
             return scenario.quick_sizes
@@ -295,7 +304,7 @@ class Runner:
                 share = max(0, number - 1) / max(1, rounds - 1)
                 given = {**args, "share": share} if scenario.shares else args
                 for contender in rotated(contenders, number):
-                    if failures[contender.name] < FAILURES:
+                    if failures[contender.name] < (1 if self.quick else FAILURES):
                         taken = self._turn(scenario, size, contender, number, given, workers, stack)
                         failures[contender.name] += taken.failed is not None
                         self._keep(taken, scenario.unit)
@@ -317,7 +326,7 @@ class Runner:
                 worker = Worker(contender)
                 stack.callback(worker.close)
                 self.versions[contender.name] = worker.versions
-            said = worker.measure(scenario.name, {**args, **contender.args}, scenario.limit)
+            said = worker.measure(scenario.name, {**args, **contender.args}, self._limit(scenario))
             if scenario.fresh:
                 worker.close()
             else:

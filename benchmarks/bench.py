@@ -89,6 +89,8 @@ def main() -> None:
     runner = Runner(
         options.quick, serving, options.rounds, say=lambda line: print(line, flush=True)
     )
+    if options.quick and not options.only:
+        scenarios = [scenario for scenario in scenarios if scenario.quick]
     for scenario in scenarios:
         runner.run(scenario)
     command = ["python", "benchmarks/bench.py"]

@@ -17,6 +17,7 @@ and `/bench` is what the benchmarks ask themselves:
     GET /bench/counts?job=ID        requests and handshakes in all, and of a job, with its end
     GET /bench/streams              how many streams of jobs that run for ever are open
     POST /bench/beat?messages=M     sends M messages to each of those, one after the other
+    POST /bench/pulse?seconds=S     sends each of them a message a second, so long, evenly spread
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -45,6 +46,8 @@ from _frames import CLOSE, CYCLE, answer, frames, text_frame, upgrade
 CURRENT = "/api/v1"
 FILES = 20_000
 """How many open files there may be, if the system allows so many."""
+SLOTS = 100
+"""Into how many parts a second is divided for a pulse."""
 _KEY = re.compile(rb"^Sec-WebSocket-Key: *(\S+)", re.IGNORECASE | re.MULTILINE)
 _LENGTH = re.compile(rb"^Content-Length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 
@@ -251,6 +254,13 @@ class Server:
         else:
             self._streams[connection] = None
 
+    def _pulse(self, seconds: int) -> None:
+        streams, now = list(self._streams), time.time()
+        for slot in range(seconds * SLOTS):
+            frame = self._blocks["small"][slot // SLOTS]
+            part = streams[slot % SLOTS :: SLOTS]
+            self._at(now + slot / SLOTS, partial(send_all, part, frame))
+
     def _drip(self, connection: Connection, data: bytes) -> None:
         now = time.time()
         for number in range(len(data)):
@@ -269,6 +279,9 @@ class Server:
                     for stream in self._streams:
                         stream.send(frame)
                 return answer(len(self._streams))
+            case "pulse":
+                self._pulse(int(query["seconds"][0]))
+                return answer(len(self._streams))
         job_id = query.get("job", [""])[0]
         job = self._jobs.get(job_id)
         return answer(
@@ -279,6 +292,11 @@ class Server:
                 "ended": job.ended if job else None,
             }
         )
+
+
+def send_all(streams: Sequence[Connection], frame: bytes) -> None:
+    for stream in streams:
+        stream.send(frame)
 
 
 def send_flood(sock: socket.socket, messages: list[bytes], job: Job, count: int) -> None:

@@ -137,6 +137,36 @@ _STREAMS = Scenario(
     server=True,
 )
 
+_STREAMS_CPU = Scenario(
+    name="streams-cpu",
+    title="What it costs to keep many streams",
+    unit="% of a core",
+    about=(
+        "So many streams, each with a callback, bring a message of 200 bytes a second each, spread "
+        "evenly over the second. CPU is the client's, user and system, once all are open; all "
+        "messages must have come, in their order. Ours polls its jobs beside that, as the proof."
+    ),
+    contenders=(
+        ours(),
+        ours("asyncio", "asyncio"),
+        ibmq(),
+        by_hand("default", "websocket-client, WebSocketApp"),
+        client("aiohttp"),
+        client("websockets"),
+        client("picows"),
+        client("wsproto", "wsproto, a bare loop"),
+        bare("bare sockets, one loop"),
+    ),
+    sizes=(10, 100, 1000),
+    args={"seconds": 5},
+    quick=False,
+    details={"threads": "threads"},
+    plots={"threads": "threads"},
+    fresh=True,
+    limit=40.0,
+    server=True,
+)
+
 _REQUESTS = Scenario(
     name="requests",
     title="What the server is able to",
@@ -150,5 +180,5 @@ _REQUESTS = Scenario(
 )
 
 RATES = (_SMALL, _LARGE)
-STREAMS = (_STREAMS,)
+STREAMS = (_STREAMS, _STREAMS_CPU)
 SERVER = (_REQUESTS,)

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import resource
+import socket
 import statistics
 import threading
 import time
@@ -24,6 +25,7 @@ from _protocol import failed, progress, value
 TOKEN = "the-token"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 _numbers = itertools.count()
+_kept: list[object] = []
 
 
 def ask(url: str, path: str, method: str = "GET") -> Any:
@@ -203,6 +205,40 @@ def streams_of(
     return value(served, "streams", **details)
 
 
+def streams_cpu_of(
+    url: str, size: int, seconds: int, start: Callable[[Tally], object]
+) -> dict[str, Any]:
+    """What part of a core so many streams take which bring a message a second each.
+
+    Args:
+        url: of the server.
+        size: how many streams.
+        seconds: how long is measured.
+        start: begins all of them, and gives what must be kept.
+    """
+    raise_file_limit()
+    tally = Tally(size, seconds)
+    kept = start(tally)
+    if not until(lambda: ask(url, "streams") >= size, 10):
+        return failed(f"{ask(url, 'streams')} of {size} streams were open after 10 s")
+    ask(url, f"pulse?seconds={seconds}", "POST")
+    cpu, begin = time.process_time(), time.monotonic()
+    time.sleep(seconds)
+    cpu, took = time.process_time() - cpu, time.monotonic() - begin
+    if not until(lambda: tally.complete == size, 5) or tally.misplaced:
+        return failed(f"{tally.complete} of {size} streams got their messages in order")
+    del kept
+    return value(100 * cpu / took, "% of a core", threads=threads())
+
+
+def refusing() -> str:
+    """The address of a service that refuses connections."""
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))  # and does not listen
+    _kept.append(closed)
+    return f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+
 def until(condition: Callable[[], object], seconds: float) -> bool:
     """Wait for something, so long at most; say whether it has come."""
     deadline = time.monotonic() + seconds
@@ -270,7 +306,10 @@ def in_threads(calls: Sequence[Callable[[], object]]) -> list[threading.Thread]:
 
 
 def lateness_of(
-    timeout: float, calls: int, call: Callable[[float], object], expected: type[BaseException]
+    timeout: float,
+    calls: int,
+    call: Callable[[float], object],
+    expected: type[BaseException] | tuple[type[BaseException], ...],
 ) -> dict[str, Any]:
     """How many milliseconds after its timeout a call returns: the median of some.
 
@@ -288,6 +327,9 @@ def lateness_of(
             call(timeout)
         except expected:
             late.append((time.monotonic() - begin - timeout) * 1000)
+        except Exception as error:
+            words = f"{type(error).__name__} after {time.monotonic() - begin:.1f} s"
+            return failed(f"{words}, {str(error)[:60]}...")
         else:
             return failed("a wait for a job that goes on returned")
     return value(

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from _work import (
     latency_of,
     lateness_of,
     seconds_of,
+    streams_cpu_of,
     streams_of,
     waits_of,
 )
@@ -133,7 +134,7 @@ def take_all(meter: Meter, view: memoryview, at: int, end: int) -> int:
     return at
 
 
-def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+def start_streams(url: str) -> Callable[[Tally], object]:
     """One thread that reads all sockets, and cuts by hand what `json.loads` decodes."""
 
     def read(tally: Tally) -> None:
@@ -152,7 +153,15 @@ def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any
         thread.start()
         return thread
 
-    return streams_of(url, size, messages, seconds, start)
+    return start
+
+
+def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+    return streams_of(url, size, messages, seconds, start_streams(url))
+
+
+def streams_cpu(url: str, size: int, seconds: int) -> dict[str, Any]:
+    return streams_cpu_of(url, size, seconds, start_streams(url))
 
 
 def cut(tally: Tally, job_id: str, data: bytes) -> bytes:
@@ -205,10 +214,12 @@ MEASURES: dict[str, Measure] = {
     "rate-small": partial(RATE, "small"),
     "rate-large": partial(RATE, "large"),
     "streams": streams,
+    "streams-cpu": streams_cpu,
     "waits": waits,
     "late-answers": partial(late, "forever"),
     "late-hangs": partial(late, "hangs"),
     "late-drips": partial(late, "drips"),
+    "late-refuses": partial(late, "refuses"),
 }
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ from _work import (
     in_threads,
     latency_of,
     lateness_of,
+    refusing,
     seconds_of,
     stream_url,
+    streams_cpu_of,
     streams_of,
     waits_of,
 )
@@ -56,6 +58,8 @@ def result(url: str, job_id: str, timeout: float | None = None) -> Any:
                 break
         except requests.Timeout:
             raise TimeoutError(job_id) from None
+        except requests.ConnectionError:
+            pass  # it may come back
         left = SECONDS[WAY] if deadline is None else deadline - time.monotonic()
         time.sleep(max(0.0, min(SECONDS[WAY], left)))
     return GET(f"{url}/jobs/{job_id}/results", headers=HEADERS, timeout=timeout).json()
@@ -92,7 +96,7 @@ def rate(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:
     return meter.answer()
 
 
-def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+def start_streams(url: str) -> Callable[[Tally], object]:
     """A thread for each stream; another for its pings is websocket-client's own."""
 
     def read(tally: Tally, job_id: str) -> None:
@@ -111,7 +115,15 @@ def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any
     def start(tally: Tally) -> list[threading.Thread]:
         return in_threads([partial(read, tally, job_id) for job_id in tally.ids])
 
-    return streams_of(url, size, messages, seconds, start)
+    return start
+
+
+def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+    return streams_of(url, size, messages, seconds, start_streams(url))
+
+
+def streams_cpu(url: str, size: int, seconds: int) -> dict[str, Any]:
+    return streams_cpu_of(url, size, seconds, start_streams(url))
 
 
 def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
@@ -125,6 +137,8 @@ def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
 
 
 def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
+    if kind == "refuses":
+        url = refusing()
     return lateness_of(timeout, calls, lambda s: result(url, f"{kind}-0", s), TimeoutError)
 
 
@@ -133,10 +147,12 @@ MEASURES: dict[str, Measure] = {
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,
+    "streams-cpu": streams_cpu,
     "waits": waits,
     "late-answers": partial(late, "forever"),
     "late-hangs": partial(late, "hangs"),
     "late-drips": partial(late, "drips"),
+    "late-refuses": partial(late, "refuses"),
 }
 
 if __name__ == "__main__":

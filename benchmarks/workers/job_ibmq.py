@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,9 @@ from _work import (
     in_threads,
     latency_of,
     lateness_of,
+    refusing,
     seconds_of,
+    streams_cpu_of,
     streams_of,
     waits_of,
 )
@@ -90,7 +92,7 @@ def rate(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:
     return meter.answer()
 
 
-def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+def start_streams(url: str) -> Callable[[Tally], list[Any]]:
     account = Account(url)
 
     def start(tally: Tally) -> list[Any]:
@@ -99,7 +101,15 @@ def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any
             job.stream_results(tally.take)
         return jobs
 
-    return streams_of(url, size, messages, seconds, start)
+    return start
+
+
+def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+    return streams_of(url, size, messages, seconds, start_streams(url))
+
+
+def streams_cpu(url: str, size: int, seconds: int) -> dict[str, Any]:
+    return streams_cpu_of(url, size, seconds, start_streams(url))
 
 
 def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
 
 
 def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
-    account = Account(url)
+    account = Account(refusing() if kind == "refuses" else url)
 
     def call(seconds: float) -> None:
         account.job(f"{kind}-0").result(seconds, **WAITS[WAY])
@@ -126,10 +136,12 @@ MEASURES: dict[str, Measure] = {
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,
+    "streams-cpu": streams_cpu,
     "waits": waits,
     "late-answers": partial(late, "forever"),
     "late-hangs": partial(late, "hangs"),
     "late-drips": partial(late, "drips"),
+    "late-refuses": partial(late, "refuses"),
 }
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -18,7 +18,9 @@ from _work import (
     in_threads,
     latency_of,
     lateness_of,
+    refusing,
     seconds_of,
+    streams_cpu_of,
     streams_of,
     waits_of,
 )
@@ -103,7 +105,7 @@ def rate(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:
     return meter.answer()
 
 
-def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+def start_streams(url: str) -> Callable[[Tally], list[Any]]:
     client = RuntimeClient(url, TOKEN)
     # Nobody publishes a result here, and the message that may be one would be kept back.
     sockets = RuntimeWebsocketClient(url, TOKEN, streams_result=False)
@@ -123,7 +125,15 @@ def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any
             for job_id in tally.ids
         ]
 
-    return streams_of(url, size, messages, seconds, start)
+    return start
+
+
+def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+    return streams_of(url, size, messages, seconds, start_streams(url))
+
+
+def streams_cpu(url: str, size: int, seconds: int) -> dict[str, Any]:
+    return streams_cpu_of(url, size, seconds, start_streams(url))
 
 
 # ---- waits and timeouts ------------------------------------------------------------------------
@@ -157,9 +167,18 @@ def job_at(url: str, job_id: str) -> Iterator[RuntimeJob[Any]]:
 
 
 def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
+    if kind == "refuses":
+        url = refusing()
+
     def call(seconds: float) -> None:
         with job_at(url, f"{kind}-0") as job:
-            job.result(seconds)
+            if WAY == "wait":
+                if not wait([job], seconds).done:
+                    raise TimeoutError
+            elif WAY == "final":
+                job.wait_for_final_state(seconds)
+            else:
+                job.result(seconds)
 
     async def call_in_loop(seconds: float) -> None:
         with RuntimeClient(url, TOKEN) as client:
@@ -171,7 +190,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
         return lateness_of(
             timeout, calls, lambda seconds: loop.run(call_in_loop(seconds)), JobTimeoutError
         )
-    return lateness_of(timeout, calls, call, JobTimeoutError)
+    return lateness_of(timeout, calls, call, (JobTimeoutError, TimeoutError))
 
 
 MEASURES: dict[str, Measure] = {
@@ -179,10 +198,12 @@ MEASURES: dict[str, Measure] = {
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,
+    "streams-cpu": streams_cpu,
     "waits": waits,
     "late-answers": partial(late, "forever"),
     "late-hangs": partial(late, "hangs"),
     "late-drips": partial(late, "drips"),
+    "late-refuses": partial(late, "refuses"),
 }
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Each gives whole texts, which `json.loads` decodes. None compresses: the server 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import selectors
 import socket
@@ -24,8 +25,10 @@ from _work import (
     Tally,
     latency_of,
     lateness_of,
+    refusing,
     seconds_of,
     stream_url,
+    streams_cpu_of,
     streams_of,
     waits_of,
 )
@@ -160,7 +163,7 @@ async def _awaited(call: Awaitable[None]) -> None:
     await call
 
 
-def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+def start_streams(url: str) -> Callable[[Tally], object]:
     def on_text_of(tally: Tally, job_id: str) -> OnText:
         return skipping_first(lambda text: tally.take(job_id, json.loads(text)))
 
@@ -182,7 +185,15 @@ def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any
             return in_thread(lambda: read_all_by_wsproto(tally))
         return in_thread(lambda: asyncio.run(read_all(tally)))
 
-    return streams_of(url, size, messages, seconds, start)
+    return start
+
+
+def streams(url: str, size: int, messages: int, seconds: float) -> dict[str, Any]:
+    return streams_of(url, size, messages, seconds, start_streams(url))
+
+
+def streams_cpu(url: str, size: int, seconds: int) -> dict[str, Any]:
+    return streams_cpu_of(url, size, seconds, start_streams(url))
 
 
 def in_thread(call: Callable[[], object]) -> threading.Thread:
@@ -197,9 +208,10 @@ def in_thread(call: Callable[[], object]) -> threading.Thread:
 async def poll(api: Any, url: str, job_id: str) -> Any:
     """Ask until the job has ended, and for its result."""
     while True:
-        async with api.get(f"{url}/jobs/{job_id}") as response:
-            if (await response.json())["status"] in FINAL:
-                break
+        with contextlib.suppress(aiohttp.ClientConnectionError):  # it may come back
+            async with api.get(f"{url}/jobs/{job_id}") as response:
+                if (await response.json())["status"] in FINAL:
+                    break
         await asyncio.sleep(POLL)
     async with api.get(f"{url}/jobs/{job_id}/results") as response:
         return await response.json(content_type=None)
@@ -239,6 +251,9 @@ def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
 
 
 def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
+    if kind == "refuses":
+        url = refusing()
+
     async def wait(seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await poll(await session(), url, f"{kind}-0")
@@ -251,10 +266,12 @@ MEASURES: dict[str, Measure] = {
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,
+    "streams-cpu": streams_cpu,
     "waits": waits,
     "late-answers": partial(late, "forever"),
     "late-hangs": partial(late, "hangs"),
     "late-drips": partial(late, "drips"),
+    "late-refuses": partial(late, "refuses"),
 }
 
 if __name__ == "__main__":
