@@ -58,7 +58,7 @@ def _bars(found: Sequence[Row], what: str, title: str) -> Figure:
     start = 10 ** math.floor(math.log10(low) - 0.15) if logarithmic else 0.0
     axes.set_xlim(start, high**1.0 * (high / start) ** 0.28 if logarithmic else high * 1.3)
     for place, row in enumerate(ranked):
-        _bar(axes, place, row, what, start)
+        _bar(axes, place, row, what, start, logarithmic=logarithmic)
     axes.set_yticks(range(len(ranked)), [_named(row) for row in ranked])
     for label, row in zip(axes.get_yticklabels(), ranked, strict=True):
         label.set_fontweight("bold" if row.contender.role is Role.OURS else "normal")
@@ -73,7 +73,7 @@ def _named(row: Row) -> str:
     return row.contender.name + limit
 
 
-def _bar(axes: Axes, place: int, row: Row, what: str, start: float) -> None:
+def _bar(axes: Axes, place: int, row: Row, what: str, start: float, *, logarithmic: bool) -> None:
     number = row.figure(what)
     if number is None:
         words = row.failures[0] if row.failures else "says nothing of it"
@@ -82,7 +82,12 @@ def _bar(axes: Axes, place: int, row: Row, what: str, start: float) -> None:
             text, (start, place), (5, 0), textcoords="offset points", va="center", style="italic"
         )
         return
-    axes.barh(place, number - start, left=start, height=0.62, color=COLOURS[row.contender.role])
+    colour = COLOURS[row.contender.role]
+    if logarithmic:  # where the length of a bar would mean nothing
+        axes.hlines(place, start, number, color=colour, linewidth=1.2, alpha=0.6)
+        axes.plot(number, place, "o", color=colour, markersize=9)
+    else:
+        axes.barh(place, number, height=0.62, color=colour)
     end = number
     if what == "value" and row.value is not None:
         end = max(row.value.high, number)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import attrs
 from _compare import FAR, Row, Spread, Standing, Verdict, ours_of, rows, standings, verdicts
 from _machine_facts import MachineFacts
 from _runner import Measured, Role, Scenario
+
+_NUMBER = re.compile(r"\**[\d.,/]+( times)?\**( to [\d.,]+)?")
 
 
 @attrs.frozen
@@ -26,6 +29,8 @@ class Outcome:
     """The machine at the end."""
     command: str
     """How to run it again."""
+    findings: str = ""
+    """What has been found out by hand about targets that are missed, in Markdown."""
 
 
 def markdown(outcome: Outcome, plots: Mapping[str, Sequence[str]]) -> str:
@@ -48,6 +53,7 @@ def markdown(outcome: Outcome, plots: Mapping[str, Sequence[str]]) -> str:
         parts += [] if scenario.about else [f"## {scenario.title}"]
         parts += [f"![{scenario.title}]({file})" for file in plots.get(scenario.name, ())]
         parts.append(_table_of(scenario, found[scenario.name]))
+    parts += ["## What holds it back", outcome.findings] if outcome.findings else []
     parts += ["## Where it ran", _machine(outcome), "## Versions", _versions(outcome)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -55,7 +61,8 @@ def markdown(outcome: Outcome, plots: Mapping[str, Sequence[str]]) -> str:
 def _head(outcome: Outcome) -> str:
     return (
         f"Run by `{outcome.command}` on {outcome.begin.when[:10]}. All contenders of a table took "
-        "turns on one machine, in an order that rotates; a warm-up round is left out. A figure is "
+        "turns on one machine, in an order that rotates; where processes live on from round to "
+        "round, a warm-up round is left out. A figure is "
         "the median, with its quartiles. *Ours is* says how many times better ours was than that "
         "contender, as the median over the rounds: below 1 it is the better one. A limit does "
         "less than all others must. Who failed is a row that says what was seen."
@@ -67,7 +74,7 @@ def _targets(judged: Sequence[Verdict]) -> str:
     for verdict in judged:
         target = verdict.target
         bound = f"{'at least' if target.at_least else 'at most'} {ratio_words(target.bound)}"
-        of = f" of {verdict.against}" if verdict.against else ""
+        of = f" times that of {verdict.against}" if verdict.against else ""
         size = "" if verdict.size is None else f", {verdict.size:,} {verdict.scenario.size_name}"
         reached = "not measured" if verdict.ours is None else ratio_words(verdict.ours)
         lines.append([f"{target.words}{size}", bound + of, reached, _met(verdict)])
@@ -214,7 +221,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def _is_of_numbers(cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell not in ("", "-")]
-    return bool(filled) and all(cell.lstrip("*")[:1].isdigit() for cell in filled)
+    return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
 
 
 def _machine(outcome: Outcome) -> str:

@@ -127,7 +127,8 @@ class Scenario:
     shares: bool = False
     """Whether rounds differ: each gets its `share`, 0 for the first one and 1 for the last."""
     fresh: bool = False
-    """Whether each measurement has a process of its own; else there is one for all rounds."""
+    """Whether each measurement has a process of its own; else there is one for all rounds, the
+    first of which is a warm-up."""
     server: bool = False
     """Whether it needs the server: its address goes to the worker as `url`."""
     plots: Mapping[str, str] = attrs.field(factory=dict)
@@ -274,6 +275,7 @@ class Runner:
 
     def run(self, scenario: Scenario) -> None:
         """Measure all contenders of a scenario, for all its sizes."""
+        begin = time.monotonic()
         with contextlib.ExitStack() as stack:
             given = {**scenario.args, **(scenario.quick_args if self.quick else {})}
             if scenario.server:
@@ -281,6 +283,7 @@ class Runner:
             for size in self._sizes(scenario):
                 args = given if size is None else {**given, "size": size}
                 self._run_size(scenario, size, args)
+        self.say(f"{scenario.name} took {time.monotonic() - begin:.0f} s")
 
     def _limit(self, scenario: Scenario) -> float:
         if self.quick and scenario.quick_limit is not None:
@@ -300,7 +303,8 @@ class Runner:
         contenders = [c for c in scenario.contenders if c.quick or not self.quick]
         failures: dict[str, int] = dict.fromkeys((c.name for c in contenders), 0)
         with contextlib.ExitStack() as stack:
-            for number in range(rounds + 1):
+            # Of a process that is new each time nothing is warm.
+            for number in range(1 if scenario.fresh else 0, rounds + 1):
                 share = max(0, number - 1) / max(1, rounds - 1)
                 given = {**args, "share": share} if scenario.shares else args
                 for contender in rotated(contenders, number):

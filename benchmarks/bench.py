@@ -49,7 +49,14 @@ def read(folder: Path) -> Outcome:
         MachineFacts(**raw["begin"]),
         MachineFacts(**raw["end"]),
         raw["command"],
+        findings(),
     )
+
+
+def findings() -> str:
+    """What people wrote of what holds ours back, in `findings.md`."""
+    path = HERE / "findings.md"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
 def write(outcome: Outcome, folder: Path) -> None:
@@ -91,16 +98,22 @@ def main() -> None:
     )
     if options.quick and not options.only:
         scenarios = [scenario for scenario in scenarios if scenario.quick]
-    for scenario in scenarios:
-        runner.run(scenario)
     command = ["python", "benchmarks/bench.py"]
     command += ["--quick"] if options.quick else []
     command += [word for name in options.only or () for word in ("--only", name)]
     command += ["--rounds", str(options.rounds)] if options.rounds else []
-    outcome = Outcome(
-        scenarios, runner.measured, runner.versions, begin, machine_facts(), shlex.join(command)
-    )
-    write(outcome, options.out)
+    for number, scenario in enumerate(scenarios, 1):
+        runner.run(scenario)
+        outcome = Outcome(
+            scenarios[:number],
+            runner.measured,
+            runner.versions,
+            begin,
+            machine_facts(),
+            shlex.join(command),
+            findings(),
+        )
+        write(outcome, options.out)  # after each: who is interrupted has the others
     print(f"bench: see {options.out / 'report.md'}")
 
 

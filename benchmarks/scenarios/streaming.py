@@ -9,6 +9,7 @@ from _runner import Contender, Scenario, Target
 from scenarios.people import ORIGINAL, bare, by_hand, client, ibmq, ours
 
 HAND = "websocket-client, recv()"
+WSPROTO = "wsproto, a bare loop"
 DECODED = "bare socket, frames cut by hand"
 
 
@@ -19,7 +20,8 @@ def _bare(kind: str) -> Contender:
 
 def _slower(contender: Contender, messages: int) -> Contender:
     """Fewer messages for who would need long: what is compared are rates."""
-    return attrs.evolve(contender, args={"messages": messages})
+    is_by_hand = contender.worker == "job_by_hand"
+    return attrs.evolve(contender, args={"messages": messages}, quick=not is_by_hand)
 
 
 _ABOUT = (
@@ -37,13 +39,13 @@ _SMALL = Scenario(
     lower_is_better=False,
     contenders=(
         ours(),
-        ours("asyncio", "asyncio"),
+        attrs.evolve(ours("asyncio", "asyncio"), quick=False),
         _slower(ibmq(), 20_000),
         _slower(by_hand("default", HAND), 20_000),
         client("aiohttp"),
         client("websockets"),
         client("picows"),
-        _slower(client("wsproto", "wsproto, a bare loop"), 50_000),
+        attrs.evolve(_slower(client("wsproto", WSPROTO), 50_000), quick=False),
         bare(DECODED, "decoded"),
         _bare("small"),
     ),
@@ -52,7 +54,7 @@ _SMALL = Scenario(
         Target("200-byte messages, to aiohttp's", 1, "aiohttp", at_least=True),
     ),
     args={"messages": 200_000, "cycle": CYCLE["small"]},
-    quick_args={"messages": 100_000},
+    quick_args={"messages": 50_000},
     details={"cpu": "us of CPU each"},
     quick_rounds=2,
     server=True,
@@ -66,13 +68,13 @@ _LARGE = Scenario(
     lower_is_better=False,
     contenders=(
         ours(),
-        ours("asyncio", "asyncio"),
+        attrs.evolve(ours("asyncio", "asyncio"), quick=False),
         _slower(ibmq(), 8),
         _slower(by_hand("default", HAND), 12),
         client("aiohttp"),
         client("websockets"),
         client("picows"),
-        client("wsproto", "wsproto, a bare loop"),
+        attrs.evolve(client("wsproto", WSPROTO), quick=False),
         bare(DECODED, "decoded"),
         _bare("large"),
     ),
@@ -94,7 +96,7 @@ _STREAMS = Scenario(
     unit="streams that got all their messages",
     about=(
         "So many jobs that go on, each with a stream and a callback. Once all streams are open, or "
-        "10 s have passed, the service sends ten messages to each of those that are, one stream "
+        "5 s have passed, the service sends ten messages to each of those that are, one stream "
         "after the other; the order of a stream's messages is checked. *All after* is from the "
         "service's first byte to the last message that came. Threads and resident memory are what "
         "the process has more than before the first stream."
@@ -102,13 +104,13 @@ _STREAMS = Scenario(
     lower_is_better=False,
     contenders=(
         ours(),
-        ours("asyncio", "asyncio"),
+        attrs.evolve(ours("asyncio", "asyncio"), quick=False),
         ibmq(),
         by_hand("default", "websocket-client, WebSocketApp"),
         client("aiohttp"),
         client("websockets"),
         client("picows"),
-        client("wsproto", "wsproto, a bare loop"),
+        attrs.evolve(client("wsproto", WSPROTO), quick=False),
         bare("bare sockets, one loop"),
     ),
     targets=(
@@ -116,9 +118,9 @@ _STREAMS = Scenario(
         Target("threads of all streams", 4, of="threads", size=1000),
     ),
     sizes=(3, 4, 10, 50, 1000),
-    quick_sizes=(4, 200),
+    quick_sizes=(200,),
     size_name="streams",
-    args={"messages": 10, "seconds": 10.0},
+    args={"messages": 10, "seconds": 5.0},
     quick_args={"seconds": 3.0},
     details={
         "opened": "open after s",
@@ -154,14 +156,14 @@ _STREAMS_CPU = Scenario(
         client("aiohttp"),
         client("websockets"),
         client("picows"),
-        client("wsproto", "wsproto, a bare loop"),
+        client("wsproto", WSPROTO),
         bare("bare sockets, one loop"),
     ),
-    sizes=(10, 100, 1000),
-    args={"seconds": 5},
+    sizes=(100, 1000),
+    size_name="streams",
+    args={"seconds": 3},
     quick=False,
     details={"threads": "threads"},
-    plots={"threads": "threads"},
     fresh=True,
     limit=40.0,
     server=True,

@@ -12,7 +12,7 @@ from _runner import Contender, Measured, Runner, Scenario, Worker
 from _serving import serving
 
 WORKER = f"""
-import sys, threading
+import os, sys, threading
 sys.path.insert(0, {str(_runner.HERE / "workers")!r})
 from _protocol import failed, progress, serve, value
 
@@ -29,7 +29,7 @@ def measure(**args):
             raise ValueError("no good")
         case "fails":
             return failed("the sum was wrong")
-    return value(1.5, "ms", **args)
+    return value(1.5, "ms", pid=os.getpid(), **args)
 
 serve(sys.argv[1], {{"it": measure}}, ["attrs", "no-such-package"])
 """
@@ -107,9 +107,20 @@ def test_sizes_shares_and_what_is_quick_reach_the_worker() -> None:
         "a", args={"x": 1, "y": 1}, quick_args={"y": 2}, sizes=(5, 9), quick_sizes=(5,), shares=True
     )
     found = run(what, quick=True, rounds=3)
-    assert [one.details for one in found] == [
-        {"x": 1, "y": 2, "size": 5, "share": share} for share in (0, 0, 0.5, 1)
-    ]
+    given = [{key: one.details[key] for key in ("x", "y", "size", "share")} for one in found]
+    assert given == [{"x": 1, "y": 2, "size": 5, "share": share} for share in (0, 0, 0.5, 1)]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("fresh", "processes", "rounds"), [(False, 1, [0, 1, 2]), (True, 2, [1, 2])]
+)
+def test_only_processes_that_live_on_are_warmed_up(
+    fresh: bool, processes: int, rounds: list[int]
+) -> None:
+    found = run(scenario("a", fresh=fresh))
+    assert [one.round for one in found] == rounds
+    assert len({one.details["pid"] for one in found}) == processes
 
 
 def test_the_server_counts_what_a_job_takes() -> None:
