@@ -39,7 +39,7 @@ def draw(scenario: Scenario, measured: Sequence[Measured], folder: Path) -> list
         if not any(row.figure(what) for row in found):
             continue
         with_sizes = len({row.size for row in found}) > 1
-        figure = _lines(scenario, found, what, title) if with_sizes else _bars(found, what, title)
+        figure = (_lines if with_sizes else _bars)(scenario, found, what, title)
         name = scenario.name if what == "value" else f"{scenario.name}-{what}"
         _save(figure, folder / f"{name}.svg")
         files.append(f"{name}.svg")
@@ -49,8 +49,14 @@ def draw(scenario: Scenario, measured: Sequence[Measured], folder: Path) -> list
 # ---- one figure for each contender -------------------------------------------------------------
 
 
-def _bars(found: Sequence[Row], what: str, title: str) -> Figure:
-    ranked = sorted(found, key=lambda row: (row.figure(what) is not None, row.figure(what) or 0.0))
+def _bars(scenario: Scenario, found: Sequence[Row], what: str, title: str) -> Figure:
+    is_low_good = scenario.lower_is_better or what != "value"
+
+    def rank(row: Row) -> tuple[bool, float]:
+        number = row.figure(what)
+        return (number is not None, (-1 if is_low_good else 1) * (number or 0.0))
+
+    ranked = sorted(found, key=rank)  # from the bottom to the top
     figure, axes = _new(9.0, 0.9 + 0.36 * len(ranked))
     numbers = [number for row in ranked if (number := row.figure(what))]
     logarithmic = _scale(axes, numbers, "x")

@@ -118,7 +118,6 @@ def _late(name: str, title: str, about: str) -> Scenario:
             client("aiohttp", "aiohttp in asyncio.timeout"),
             bare("threading.Event().wait"),
         ),
-        targets=(Target(f"{title}: to the best peer", 1.0, "best peer"),),
         args={"timeout": 0.25, "calls": 2},
         quick_args={"calls": 1},
         details={"worst": "latest of its calls", "early": "too early"},

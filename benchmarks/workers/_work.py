@@ -17,6 +17,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,7 @@ def in_threads(calls: Sequence[Callable[[], object]]) -> list[threading.Thread]:
 def lateness_of(
     timeout: float,
     calls: int,
-    call: Callable[[float], object],
+    prepared: Callable[[], AbstractContextManager[Callable[[float], object]]],
     expected: type[BaseException] | tuple[type[BaseException], ...],
 ) -> dict[str, Any]:
     """How many milliseconds after its timeout a call returns: the median of some.
@@ -316,22 +317,24 @@ def lateness_of(
     Args:
         timeout: what the call is given, in seconds.
         calls: how often it is called.
-        call: waits for a job that does not end.
-        expected: what it raises at its timeout.
+        prepared: gives what waits for a job that does not end; what is done before and after is not
+            measured.
+        expected: what the call raises at its timeout.
     """
     late = []
     for number in range(calls):
         progress(f"{number} of {calls} calls had returned")
-        begin = time.monotonic()
-        try:
-            call(timeout)
-        except expected:
-            late.append((time.monotonic() - begin - timeout) * 1000)
-        except Exception as error:
-            words = f"{type(error).__name__} after {time.monotonic() - begin:.1f} s"
-            return failed(f"{words}, {str(error)[:60]}...")
-        else:
-            return failed("a wait for a job that goes on returned")
+        with prepared() as call:
+            begin = time.monotonic()
+            try:
+                call(timeout)
+            except expected:
+                late.append((time.monotonic() - begin - timeout) * 1000)
+            except Exception as error:
+                words = f"{type(error).__name__} after {time.monotonic() - begin:.1f} s"
+                return failed(f"{words}, {str(error)[:60]}...")
+            else:
+                return failed("a wait for a job that goes on returned")
     return value(
         statistics.median(late), "ms", worst=max(late), early=sum(each < 0 for each in late)
     )

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -203,7 +204,7 @@ def late(_kind: str, timeout: float, calls: int, **_: Any) -> dict[str, Any]:
         if not threading.Event().wait(seconds):
             raise TimeoutError
 
-    return lateness_of(timeout, calls, call, TimeoutError)
+    return lateness_of(timeout, calls, lambda: nullcontext(call), TimeoutError)
 
 
 RATE = rate_decoded if sys.argv[1] == "decoded" else rate

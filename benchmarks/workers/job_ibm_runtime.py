@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -77,10 +78,10 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
     service_at(url)
     from qiskit_ibm_runtime.exceptions import RuntimeJobTimeoutError
 
-    def call(seconds: float) -> None:
-        job_at(url, f"{kind}-0").result(seconds, **POLLS[WAY])
+    def prepared() -> AbstractContextManager[Callable[[float], object]]:
+        return nullcontext(partial(job_at(url, f"{kind}-0").result, **POLLS[WAY]))
 
-    return lateness_of(timeout, calls, call, RuntimeJobTimeoutError)
+    return lateness_of(timeout, calls, prepared, RuntimeJobTimeoutError)
 
 
 MEASURES: dict[str, Measure] = {

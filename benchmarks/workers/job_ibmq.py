@@ -10,6 +10,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -125,10 +126,10 @@ def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
 def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
     account = Account(refusing() if kind == "refuses" else url)
 
-    def call(seconds: float) -> None:
-        account.job(f"{kind}-0").result(seconds, **WAITS[WAY])
+    def prepared() -> AbstractContextManager[Callable[[float], object]]:
+        return nullcontext(partial(account.job(f"{kind}-0").result, **WAITS[WAY]))
 
-    return lateness_of(timeout, calls, call, JobTimeoutError)
+    return lateness_of(timeout, calls, prepared, JobTimeoutError)
 
 
 MEASURES: dict[str, Measure] = {

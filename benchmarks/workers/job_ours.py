@@ -160,37 +160,42 @@ def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
 
 
 @contextmanager
-def job_at(url: str, job_id: str) -> Iterator[RuntimeJob[Any]]:
+def waiting(url: str, job_id: str) -> Iterator[Callable[[float], object]]:
+    """A job of ours, and the call that waits for its end."""
     sockets = RuntimeWebsocketClient(url, TOKEN) if WAY == "streams" else None
     with RuntimeClient(url, TOKEN) as client, RuntimeJob("b", client, sockets, job_id, "p") as job:
-        yield job
+
+        def wait_for_one(seconds: float) -> None:
+            if not wait([job], seconds).done:
+                raise TimeoutError
+
+        calls: dict[str, Callable[[float], object]] = {
+            "wait": wait_for_one,
+            "final": job.wait_for_final_state,
+        }
+        yield calls.get(WAY, job.result)
+
+
+@contextmanager
+def waiting_in_loop(url: str, job_id: str) -> Iterator[Callable[[float], object]]:
+    loop = LOOP
+    assert loop is not None
+
+    async def make() -> AsyncRuntimeJob[Any]:
+        return AsyncRuntimeJob("b", client, None, job_id, "p")
+
+    with RuntimeClient(url, TOKEN) as client:
+        job = loop.run(make())
+        yield lambda seconds: loop.run(job.result(seconds))
+        loop.run(job.close())
 
 
 def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
-    if kind == "refuses":
-        url = refusing()
-
-    def call(seconds: float) -> None:
-        with job_at(url, f"{kind}-0") as job:
-            if WAY == "wait":
-                if not wait([job], seconds).done:
-                    raise TimeoutError
-            elif WAY == "final":
-                job.wait_for_final_state(seconds)
-            else:
-                job.result(seconds)
-
-    async def call_in_loop(seconds: float) -> None:
-        with RuntimeClient(url, TOKEN) as client:
-            async with AsyncRuntimeJob("b", client, None, f"{kind}-0", "p") as job:
-                await job.result(seconds)
-
-    if LOOP is not None:
-        loop = LOOP
-        return lateness_of(
-            timeout, calls, lambda seconds: loop.run(call_in_loop(seconds)), JobTimeoutError
-        )
-    return lateness_of(timeout, calls, call, (JobTimeoutError, TimeoutError))
+    address = refusing() if kind == "refuses" else url
+    prepared = waiting if LOOP is None else waiting_in_loop
+    return lateness_of(
+        timeout, calls, lambda: prepared(address, f"{kind}-0"), (JobTimeoutError, TimeoutError)
+    )
 
 
 MEASURES: dict[str, Measure] = {
