@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -17,9 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-COLOURS = {Role.OURS: "#0a7d6c", Role.PEER: "#8a8f98", Role.LIMIT: "#c9a227"}
+COLOURS = {Role.OURS: "#0f8f7c", Role.PEER: "#8a8f98", Role.LIMIT: "#c9a227"}
+OURS = ("#0f8f7c", "#35b8a0", "#86d3c3", "#5aa02c")
+"""Of the ways of ours that are lines."""
 LINES = ("#3b6fb6", "#b5543c", "#7a5ea8", "#5b8c3a", "#b06a9d", "#8a6d3b", "#4d8fa3", "#777777")
 """Of peers that are lines."""
+PALETTES = {Role.OURS: OURS, Role.PEER: LINES, Role.LIMIT: (COLOURS[Role.LIMIT], "#8f7215")}
 INK, PAPER, GRID = "#010203", "#fdfcfb", "#cacbcc"
 """Stand-ins: which colours they are is left to the page that shows them."""
 _THEMES = {INK: ("ink", "#1f2328"), PAPER: ("paper", "#ffffff"), GRID: ("grid", "#d0d7de")}
@@ -108,29 +112,16 @@ def _bar(axes: Axes, place: int, row: Row, what: str, start: float, *, logarithm
 
 def _lines(scenario: Scenario, found: Sequence[Row], what: str, title: str) -> Figure:
     figure, axes = _new(9.0, 4.4)
-    colours = iter(LINES * 4)
+    colours = {role: itertools.cycle(of) for role, of in PALETTES.items()}
+    markers = itertools.cycle("osD^")
     _scale(axes, [number for row in found if (number := row.figure(what))], "y")
     axes.set_xscale("log")
     for contender in scenario.contenders:
-        mine = [(r.size, r.figure(what), r) for r in found if r.contender == contender and r.size]
-        drawn = [(size, number, row) for size, number, row in mine if number is not None]
+        mine = [row for row in found if row.contender == contender]
         is_ours = contender.role is Role.OURS
-        colour = COLOURS[contender.role] if contender.role is not Role.PEER else next(colours)
-        style = {Role.LIMIT: ":", Role.OURS: "-", Role.PEER: "--"}[contender.role]
-        label = contender.name + (" (limit)" if contender.role is Role.LIMIT else "")
-        failed = [size for size, number, _ in mine if number is None]
-        if failed:
-            label += f": fails at {', '.join(f'{size:,}' for size in failed)}"
-        axes.plot(
-            [size for size, _, _ in drawn],
-            [number for _, number, _ in drawn],
-            color=colour,
-            linestyle=style,
-            linewidth=2.4 if is_ours else 1.4,
-            marker="o",
-            markersize=5 if is_ours else 3.5,
-            label=label,
-        )
+        marker = next(markers) if is_ours else "o"
+        if mine:
+            _line(axes, mine, what, next(colours[contender.role]), marker)
     sizes = sorted({row.size for row in found if row.size})
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -141,6 +132,26 @@ def _lines(scenario: Scenario, found: Sequence[Row], what: str, title: str) -> F
     for text in legend.get_texts():
         text.set_color(INK)
     return figure
+
+
+def _line(axes: Axes, mine: Sequence[Row], what: str, colour: str, marker: str) -> None:
+    drawn = [(row.size, number) for row in mine if (number := row.figure(what)) is not None]
+    absent = [row for row in mine if row.figure(what) is None]
+    label = _named(mine[0])
+    if absent:
+        verb = "fails" if all(row.value is None for row in absent) else "none"
+        label += f": {verb} at {', '.join(f'{row.size:,}' for row in absent)}"
+    is_ours = mine[0].contender.role is Role.OURS
+    axes.plot(
+        [size or 0 for size, _ in drawn],
+        [number for _, number in drawn],
+        color=colour,
+        linestyle={Role.LIMIT: ":", Role.OURS: "-", Role.PEER: "--"}[mine[0].contender.role],
+        linewidth=2.4 if is_ours else 1.4,
+        marker=marker,
+        markersize=5.5 if is_ours else 3.5,
+        label=label,
+    )
 
 
 # ---- the canvas --------------------------------------------------------------------------------

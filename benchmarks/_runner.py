@@ -127,8 +127,9 @@ class Scenario:
     shares: bool = False
     """Whether rounds differ: each gets its `share`, 0 for the first one and 1 for the last."""
     fresh: bool = False
-    """Whether each measurement has a process of its own; else there is one for all rounds, the
-    first of which is a warm-up."""
+    """Whether each measurement has a process of its own; else there is one for all rounds."""
+    warm_up: bool = True
+    """Whether there is a round of which nothing is kept."""
     server: bool = False
     """Whether it needs the server: its address goes to the worker as `url`."""
     plots: Mapping[str, str] = attrs.field(factory=dict)
@@ -303,8 +304,7 @@ class Runner:
         contenders = [c for c in scenario.contenders if c.quick or not self.quick]
         failures: dict[str, int] = dict.fromkeys((c.name for c in contenders), 0)
         with contextlib.ExitStack() as stack:
-            # Of a process that is new each time nothing is warm.
-            for number in range(1 if scenario.fresh else 0, rounds + 1):
+            for number in range(0 if scenario.warm_up else 1, rounds + 1):
                 share = max(0, number - 1) / max(1, rounds - 1)
                 given = {**args, "share": share} if scenario.shares else args
                 for contender in rotated(contenders, number):

@@ -89,6 +89,7 @@ _WAITS = Scenario(
     plots={"requests": "status requests a second", "threads": "threads"},
     quick_rounds=1,
     fresh=True,
+    warm_up=False,  # in a new process nothing is warm
     limit=40.0,
     server=True,
 )

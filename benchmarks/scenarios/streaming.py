@@ -135,6 +135,7 @@ _STREAMS = Scenario(
     },
     quick_rounds=1,
     fresh=True,
+    warm_up=False,  # in a new process nothing is warm
     limit=60.0,
     server=True,
 )
@@ -165,6 +166,7 @@ _STREAMS_CPU = Scenario(
     quick=False,
     details={"threads": "threads"},
     fresh=True,
+    warm_up=False,  # in a new process nothing is warm
     limit=40.0,
     server=True,
 )
