@@ -17,6 +17,9 @@ and `/bench` is what the benchmarks ask themselves:
     GET /bench/counts?job=ID        requests and handshakes in all, and of a job, with its end
     GET /bench/streams              how many streams of jobs that run for ever are open
     POST /bench/beat?messages=M     sends M messages to each of those, one after the other
+    POST /bench/jobs?count=N&after=S    makes N jobs, which end one after the other within a second
+                                    that begins in S seconds
+    GET /bench/ends                 when each job has ended
     POST /bench/pulse?seconds=S     sends each of them a message a second, so long, evenly spread
 """
 
@@ -168,13 +171,16 @@ class Server:
             self._stream(connection, job_id, head)
             return
         is_current = url.path.startswith(CURRENT)
-        data = self._reply(method, parts, body, is_current=is_current)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        data = self._reply(method, parts, query, body, is_current=is_current)
         if job_id.startswith("drips-"):
             self._drip(connection, data)
         else:
             connection.send(data)
 
-    def _reply(self, method: str, parts: list[str], body: bytes, *, is_current: bool) -> bytes:
+    def _reply(
+        self, method: str, parts: list[str], query: dict[str, str], body: bytes, *, is_current: bool
+    ) -> bytes:
         match method, parts:
             case "GET", ["jobs", job_id]:
                 return answer(self._document(job_id, is_current=is_current))
@@ -183,7 +189,7 @@ class Server:
             case "POST", ["jobs"]:
                 return answer(self._submit(json.loads(body)))
             case "GET", ["jobs"]:
-                return answer({"jobs": [], "count": 0})
+                return answer(self._list(query, is_current=is_current))
             case "POST", ["jobs", _, "cancel"]:
                 return answer(None, "204 No Content")
             case "POST", ["identity", "token"]:
@@ -200,8 +206,7 @@ class Server:
         return answer({"message": f"There is no {method} {'/'.join(parts)}."}, "404 Not Found")
 
     def _document(self, job_id: str, *, is_current: bool) -> dict[str, Any]:
-        job = self._jobs.get(job_id)
-        word = "Completed" if job is not None and job.ended is not None else "Running"
+        word = "Running" if self._job(job_id).ended is None else "Completed"
         shared = {
             "id": job_id,
             "backend": "local",
@@ -213,14 +218,34 @@ class Server:
             return shared | {"state": {"status": word}, "runtime": "", "tags": []}
         return shared | {"status": word, "hub": "h", "group": "g", "project": "p"}
 
+    def _job(self, job_id: str) -> Job:
+        """A job that somebody asks for is there, and runs."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            job = self._jobs[job_id] = Job(job_id)
+        return job
+
+    def _list(self, query: dict[str, str], *, is_current: bool) -> dict[str, Any]:
+        """A page of all jobs, the newest first; of 200 at most, as the service has it."""
+        begin, limit = int(query.get("offset", 0)), min(200, int(query.get("limit", 20)))
+        ids = list(reversed(self._jobs))[begin : begin + limit]
+        jobs = [self._document(job_id, is_current=is_current) for job_id in ids]
+        return {"jobs": jobs, "count": len(self._jobs)}
+
     def _submit(self, body: dict[str, Any]) -> dict[str, str]:
-        job = Job(f"run-{len(self._jobs)}")
-        self._jobs[job.id] = job
+        job = self._job(f"run-{next(self._numbers)}")
         self._of_job[job.id] += 1
         seconds, now = float(body["params"]["seconds"]), time.time()
         self._at(now + seconds / 2, lambda: self._publish(job))
         self._at(now + seconds, lambda: self._end(job))
         return {"id": job.id, "backend": "local"}
+
+    def _make_many(self, count: int, after: float) -> list[str]:
+        now = time.time()
+        jobs = [self._job(f"run-{next(self._numbers)}") for _ in range(count)]
+        for number, job in enumerate(jobs):
+            self._at(now + after + number / count, partial(self._end, job))
+        return [job.id for job in jobs]
 
     # ---- streams -------------------------------------------------------------------------------
 
@@ -242,13 +267,12 @@ class Server:
         connection.is_stream = True
         connection.send(upgrade(key[1]))
         kind, _, number = job_id.partition("-")
-        job = self._jobs.get(job_id)
-        if job is not None:
+        job = self._job(job_id)
+        if kind == "run":
             job.stream = connection
             connection.send(HALF * job.published + CLOSE * (job.ended is not None))
         elif kind in CYCLE:
             self._selector.unregister(connection.socket)
-            job = self._jobs[job_id] = Job(job_id)
             flood = (connection.socket, self._blocks[kind], job, int(number.partition("-")[0]))
             threading.Thread(target=send_flood, args=flood, daemon=True).start()
         else:
@@ -279,6 +303,10 @@ class Server:
                     for stream in self._streams:
                         stream.send(frame)
                 return answer(len(self._streams))
+            case "jobs":
+                return answer(self._make_many(int(query["count"][0]), float(query["after"][0])))
+            case "ends":
+                return answer({job.id: job.ended for job in self._jobs.values()})
             case "pulse":
                 self._pulse(int(query["seconds"][0]))
                 return answer(len(self._streams))

@@ -53,6 +53,40 @@ _LATENCY = Scenario(
     server=True,
 )
 
+_TOGETHER = Scenario(
+    name="together",
+    title="How soon the results of many jobs are there",
+    unit="ms after the end of its job, the median of them",
+    about=(
+        "So many jobs are waited for, each in `result()` (in threads, in asyncio in tasks), or all "
+        "by `as_completed()`; all of them end, one after the other, within one second. *The last* "
+        "is the one that took longest, *requests* are those of a job, without its submission."
+    ),
+    contenders=(
+        ours("default", "result()"),
+        ours("wait", "as_completed()"),
+        attrs.evolve(ours("asyncio", "asyncio"), quick=False),
+        ibm_runtime(words="default"),
+        attrs.evolve(ibmq(words="default"), quick=False),
+        ibmq("half", "wait=0.5"),
+        attrs.evolve(by_hand("stream", "requests and websocket-client"), quick=False),
+        attrs.evolve(client("aiohttp", "aiohttp, websocket and requests"), quick=False),
+        bare("bare sockets, one loop"),
+    ),
+    sizes=(10, 100, 1000),
+    quick_sizes=(100,),
+    size_name="jobs",
+    args={"after": 2.5, "seconds": 30.0},
+    quick_args={"after": 1.0},
+    details={"worst": "ms, the last", "requests": "requests a job"},
+    plots={"worst": "ms after the end of its job, the last of them"},
+    quick_rounds=1,
+    fresh=True,
+    warm_up=False,  # in a new process nothing is warm
+    limit=60.0,
+    server=True,
+)
+
 _WAITS = Scenario(
     name="waits",
     title="What it costs to wait for many jobs",
@@ -153,5 +187,5 @@ _LATE = (
     ),
 )
 
-LATENCY = (_LATENCY,)
+LATENCY = (_LATENCY, _TOGETHER)
 WAITS = (_WAITS, *_LATE)

@@ -85,6 +85,43 @@ def latency_of(url: str, complete: Callable[[], tuple[str, Any]]) -> dict[str, A
     )
 
 
+def together_of(
+    url: str,
+    size: int,
+    after: float,
+    seconds: float,
+    begin: Callable[[Sequence[str], Callable[[str, Any], None]], object],
+) -> dict[str, Any]:
+    """How long after the ends of their jobs many waits return, all in one second.
+
+    Args:
+        url: of the server.
+        size: how many jobs.
+        after: in how many seconds the first ends.
+        seconds: how long is waited for all results, from the beginning.
+        begin: begins to wait for jobs, and gives what must be kept. It is given their ids and what
+            to call with the id of each job and its result.
+    """
+    raise_file_limit()
+    returned: dict[str, float] = {}
+
+    def done(job_id: str, result: Any) -> None:
+        if result == {"job": job_id}:
+            returned[job_id] = time.time()
+
+    before = ask(url, "counts")
+    ids = ask(url, f"jobs?count={size}&after={after}", "POST")
+    kept = begin(ids, done)
+    is_complete = until(lambda: len(returned) == size, seconds)
+    asked = ask(url, "counts")["requests"] - before["requests"]
+    if not is_complete:
+        return failed(f"{len(returned)} of {size} results were there after {seconds:g} s")
+    ends = ask(url, "ends")
+    late = [(returned[job_id] - ends[job_id]) * 1000 for job_id in ids]
+    del kept
+    return value(statistics.median(late), "ms", worst=max(late), requests=asked / size)
+
+
 # ---- messages a second -------------------------------------------------------------------------
 
 

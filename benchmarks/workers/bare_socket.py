@@ -23,6 +23,7 @@ from _work import (
     seconds_of,
     streams_cpu_of,
     streams_of,
+    together_of,
     waits_of,
 )
 
@@ -67,6 +68,32 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
             return job_id, body_of(api)
 
     return latency_of(url, complete)
+
+
+def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+    """One thread that reads all streams, and asks for a result when one is closed."""
+
+    def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> threading.Thread:
+        def read() -> None:
+            with connected(url) as api, selectors.DefaultSelector() as selector:
+                for job_id in ids:
+                    sock = connected(url)
+                    sock.sendall(request("GET", f"/stream/jobs/{job_id}", HANDSHAKE))
+                    selector.register(sock, selectors.EVENT_READ, (sock, job_id))
+                while selector.get_map():
+                    for key, _ in selector.select():
+                        sock, job_id = key.data
+                        if sock.recv(1 << 16).endswith(CLOSE):
+                            selector.unregister(sock)
+                            sock.close()
+                            api.sendall(request("GET", f"/jobs/{job_id}/results"))
+                            done(job_id, body_of(api))
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        return thread
+
+    return together_of(url, size, after, seconds, begin)
 
 
 def requests(url: str, count: int) -> dict[str, Any]:
@@ -211,6 +238,7 @@ RATE = rate_decoded if sys.argv[1] == "decoded" else rate
 
 MEASURES: dict[str, Measure] = {
     "latency": latency,
+    "together": together,
     "requests": requests,
     "rate-small": partial(RATE, "small"),
     "rate-large": partial(RATE, "large"),

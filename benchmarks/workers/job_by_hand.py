@@ -30,6 +30,7 @@ from _work import (
     stream_url,
     streams_cpu_of,
     streams_of,
+    together_of,
     waits_of,
 )
 
@@ -77,6 +78,20 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
         return job_id, result(url, job_id)
 
     return latency_of(url, complete)
+
+
+def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+    SESSION.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=size))
+
+    def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> list[threading.Thread]:
+        return in_threads([partial(one, job_id, done) for job_id in ids])
+
+    def one(job_id: str, done: Callable[[str, Any], None]) -> None:
+        if WAY == "stream":
+            read_stream(url, job_id)
+        done(job_id, result(url, job_id))
+
+    return together_of(url, size, after, seconds, begin)
 
 
 def read_stream(url: str, job_id: str) -> None:
@@ -146,6 +161,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
 
 MEASURES: dict[str, Measure] = {
     "latency": latency,
+    "together": together,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,

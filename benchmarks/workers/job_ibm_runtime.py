@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from _protocol import Measure, serve
-from _work import TOKEN, in_threads, latency_of, lateness_of, seconds_of, waits_of
+from _work import TOKEN, in_threads, latency_of, lateness_of, seconds_of, together_of, waits_of
 
 WAY = sys.argv[1]
 POLLS = {"default": {}, "fastest": {"poll_interval": 0.1}}
@@ -65,6 +65,19 @@ def job_at(url: str, job_id: str) -> Any:
     return RuntimeJobV2("local", client, job_id, "p", service)
 
 
+def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+    service_at(url)
+
+    def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> list[threading.Thread]:
+        jobs = [job_at(url, job_id) for job_id in ids]
+        return in_threads([partial(one, job, done) for job in jobs])
+
+    def one(job: Any, done: Callable[[str, Any], None]) -> None:
+        done(job.job_id(), job.result(**POLLS[WAY]))
+
+    return together_of(url, size, after, seconds, begin)
+
+
 def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
     def begin(ids: Sequence[str]) -> list[threading.Thread]:
         jobs = [job_at(url, job_id) for job_id in ids]
@@ -86,6 +99,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
 
 MEASURES: dict[str, Measure] = {
     "latency": latency,
+    "together": together,
     "waits": waits,
     "late-answers": partial(late, "forever"),
     "late-hangs": partial(late, "hangs"),

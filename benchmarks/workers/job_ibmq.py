@@ -26,6 +26,7 @@ from _work import (
     seconds_of,
     streams_cpu_of,
     streams_of,
+    together_of,
     waits_of,
 )
 from qiskit.providers.exceptions import JobTimeoutError
@@ -85,6 +86,19 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
     return latency_of(url, complete)
 
 
+def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+    account = Account(url)
+
+    def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> list[threading.Thread]:
+        jobs = [account.job(job_id) for job_id in ids]
+        return in_threads([partial(one, job, done) for job in jobs])
+
+    def one(job: RuntimeJob, done: Callable[[str, Any], None]) -> None:
+        done(job.job_id(), job.result(**WAITS[WAY]))
+
+    return together_of(url, size, after, seconds, begin)
+
+
 def rate(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:
     meter = Meter(kind, messages, cycle)
     job = Account(url).job(meter.job_id)
@@ -134,6 +148,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
 
 MEASURES: dict[str, Measure] = {
     "latency": latency,
+    "together": together,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,

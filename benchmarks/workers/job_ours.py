@@ -22,6 +22,7 @@ from _work import (
     seconds_of,
     streams_cpu_of,
     streams_of,
+    together_of,
     waits_of,
 )
 
@@ -32,6 +33,7 @@ from adapters import (
     RuntimeJob,
     RuntimeService,
     RuntimeWebsocketClient,
+    as_completed,
     wait,
 )
 from runtime_core.errors import JobTimeoutError
@@ -80,6 +82,40 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
 
 def _callback() -> Any:
     return (lambda _job_id, _value: None) if WAY == "callback" else None
+
+
+def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+    client = RuntimeClient(url, TOKEN)
+    sockets = RuntimeWebsocketClient(url, TOKEN)
+
+    def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> object:
+        jobs = [RuntimeJob("b", client, sockets, job_id, "p") for job_id in ids]
+
+        def wait_for(job: RuntimeJob[Any]) -> None:
+            done(job.job_id(), job.result())
+
+        def wait_for_all() -> None:
+            for job in as_completed(jobs, FOREVER):
+                done(job.job_id(), job.result())
+
+        if WAY == "wait":
+            return in_threads([wait_for_all])
+        return in_threads([partial(wait_for, job) for job in jobs])
+
+    async def wait_in_loop(ids: Sequence[str], done: Callable[[str, Any], None]) -> None:
+        async def wait_for_one(job: AsyncRuntimeJob[Any]) -> None:
+            done(job.job_id(), await job.result())
+
+        jobs = [AsyncRuntimeJob("b", client, sockets, job_id, "p") for job_id in ids]
+        await asyncio.gather(*map(wait_for_one, jobs))
+
+    def begin_in_loop(ids: Sequence[str], done: Callable[[str, Any], None]) -> object:
+        assert LOOP is not None
+        return LOOP.begin(wait_in_loop(ids, done))
+
+    if LOOP is not None:
+        return together_of(url, size, after, seconds, begin_in_loop)
+    return together_of(url, size, after, seconds, begin)
 
 
 # ---- streams -----------------------------------------------------------------------------------
@@ -200,6 +236,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
 
 MEASURES: dict[str, Measure] = {
     "latency": latency,
+    "together": together,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,

@@ -30,6 +30,7 @@ from _work import (
     stream_url,
     streams_cpu_of,
     streams_of,
+    together_of,
     waits_of,
 )
 
@@ -242,6 +243,19 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
     return latency_of(url, lambda: _LOOP.run(complete()))
 
 
+def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+    async def one(job_id: str, done: Callable[[str, Any], None]) -> None:
+        await read_aiohttp(stream_url(url, job_id), lambda _text: None)
+        done(job_id, await poll(await session(), url, job_id))
+
+    async def wait_for_all(ids: Sequence[str], done: Callable[[str, Any], None]) -> None:
+        await asyncio.gather(*(one(job_id, done) for job_id in ids))
+
+    return together_of(
+        url, size, after, seconds, lambda ids, done: _LOOP.begin(wait_for_all(ids, done))
+    )
+
+
 def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:
     async def wait_for_all(ids: Sequence[str]) -> None:
         api = await session()
@@ -266,6 +280,7 @@ def late(kind: str, url: str, timeout: float, calls: int) -> dict[str, Any]:
 
 MEASURES: dict[str, Measure] = {
     "latency": latency,
+    "together": together,
     "rate-small": partial(rate, "small"),
     "rate-large": partial(rate, "large"),
     "streams": streams,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +147,18 @@ def test_a_flood_is_checked(way: str) -> None:
             assert "in sum" in wrong["failed"]
         else:
             assert answer["failed"] == "got 1,020,004 bytes of 5"
+
+
+def test_many_jobs_end_and_are_listed() -> None:
+    with serving() as url, Worker(Contender("bare", "bare_socket", way="default")) as worker:
+        args = {"url": url, "size": 3, "after": 0.2, "seconds": 20.0}
+        answer = worker.measure("together", args, 30)
+        assert answer["details"]["requests"] == 1
+        assert answer["value"] >= 0
+        with urllib.request.urlopen(f"{url}/jobs?limit=2&offset=1") as response:
+            page = json.load(response)
+        assert page["count"] == 3
+        assert [job["status"] for job in page["jobs"]] == ["Completed"] * 2
 
 
 def test_streams_are_served_and_their_order_is_checked() -> None:
