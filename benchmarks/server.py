@@ -15,6 +15,7 @@ before. What a job is, its id says:
 and `/bench` is what the benchmarks ask themselves:
 
     GET /bench/counts?job=ID        requests and handshakes in all, and of a job, with its end
+    POST /bench/running?count=N     makes N jobs that run for ever, if they are not there
     GET /bench/streams              how many streams of jobs that run for ever are open
     POST /bench/beat?messages=M     sends M messages to each of those, one after the other
     POST /bench/jobs?count=N&after=S    makes N jobs, which end one after the other within a second
@@ -295,6 +296,9 @@ class Server:
 
     def _bench(self, what: str, query: dict[str, list[str]]) -> bytes:
         match what:
+            case "running":
+                jobs = [self._job(f"forever-{n}") for n in range(int(query["count"][0]))]
+                return answer([job.id for job in jobs])
             case "streams":
                 return answer(len(self._streams))
             case "beat":

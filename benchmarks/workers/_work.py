@@ -36,6 +36,12 @@ def ask(url: str, path: str, method: str = "GET") -> Any:
         return json.load(response)
 
 
+def running(url: str, size: int) -> list[str]:
+    """The ids of so many jobs that run for ever."""
+    ids: list[str] = ask(url, f"running?count={size}", "POST")
+    return ids
+
+
 def stream_url(url: str, job_id: str) -> str:
     return f"{url.replace('http', 'ws', 1)}/stream/jobs/{job_id}"
 
@@ -170,13 +176,11 @@ class Meter:
 class Tally:
     """Counts the messages of many streams, and those that are not the next of their stream."""
 
-    def __init__(self, size: int, messages: int) -> None:
-        self.ids = [f"forever-{number}" for number in range(size)]
+    def __init__(self, ids: Sequence[str], messages: int) -> None:
+        self.ids = ids
         self._next = dict.fromkeys(self.ids, 0)
         self._messages = messages
         self.misplaced = 0
-        self.served = 0
-        self.last = 0.0
 
     def take(self, job_id: str, step: dict[str, Any]) -> None:
         """Take the next message of a job; from one thread for each job."""
@@ -219,7 +223,7 @@ def streams_of(
         start: begins all of them, and gives what must be kept.
     """
     raise_file_limit()
-    tally = Tally(size, messages)
+    tally = Tally(running(url, size), messages)
     memory_before, threads_before, begin = memory(), threads(), time.monotonic()
     kept = start(tally)
     is_open = until(lambda: ask(url, "streams") >= size, seconds)
@@ -255,7 +259,7 @@ def streams_cpu_of(
         start: begins all of them, and gives what must be kept.
     """
     raise_file_limit()
-    tally = Tally(size, seconds)
+    tally = Tally(running(url, size), seconds)
     kept = start(tally)
     if not until(lambda: ask(url, "streams") >= size, 10):
         return failed(f"{ask(url, 'streams')} of {size} streams were open after 10 s")
@@ -310,8 +314,9 @@ def waits_of(
         begin: begins to wait for the jobs of these ids, and gives what must be kept.
     """
     raise_file_limit()
+    ids = running(url, size)
     threads_before = threads()
-    kept = begin([f"forever-{number}" for number in range(size)])
+    kept = begin(ids)
     progress(f"waits had begun for {size}")
     time.sleep(settle)
     before, cpu, start = ask(url, "counts"), time.process_time(), time.monotonic()
