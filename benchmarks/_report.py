@@ -124,7 +124,7 @@ def anchor(title: str) -> str:
 def ratio_words(number: float) -> str:
     """A ratio or a figure: below a third as a fraction of one."""
     if 0 < number < 1 / 3:
-        return f"1/{1 / number:,.3g}"
+        return f"1/{figure_words(1 / number)}"
     return figure_words(number)
 
 

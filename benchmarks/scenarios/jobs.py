@@ -76,8 +76,7 @@ _TOGETHER = Scenario(
     sizes=(10, 100, 1000),
     quick_sizes=(100,),
     size_name="jobs",
-    args={"after": 2.5, "seconds": 30.0},
-    quick_args={"after": 1.0},
+    args={"seconds": 30.0},
     details={"worst": "ms, the last", "requests": "requests a job"},
     plots={"worst": "ms after the end of its job, the last of them"},
     quick_rounds=1,
@@ -94,7 +93,7 @@ _WAITS = Scenario(
     about=(
         "So many jobs that go on are waited for: in `result()`, each in a thread of its own (in "
         "asyncio a task), and by `wait()` in one call. CPU is the client's, user and system, after "
-        "3 s in which polls may become rarer. `wait=0.5` has the original ask as often as its "
+        "2.5 s in which polls may become rarer. `wait=0.5` has the original ask as often as its "
         "successor; its default is each 5 s, so it hears of an end the later."
     ),
     contenders=(
@@ -117,7 +116,7 @@ _WAITS = Scenario(
     sizes=(10, 100, 1000),
     quick_sizes=(100,),
     size_name="waits",
-    args={"settle": 3.0, "seconds": 2.5},
+    args={"settle": 2.5, "seconds": 2.0},
     quick_args={"settle": 1.0, "seconds": 1.5},
     details={"requests": "requests/s", "threads": "threads"},
     plots={"requests": "status requests a second", "threads": "threads"},

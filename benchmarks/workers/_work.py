@@ -94,7 +94,6 @@ def latency_of(url: str, complete: Callable[[], tuple[str, Any]]) -> dict[str, A
 def together_of(
     url: str,
     size: int,
-    after: float,
     seconds: float,
     begin: Callable[[Sequence[str], Callable[[str, Any], None]], object],
 ) -> dict[str, Any]:
@@ -103,7 +102,6 @@ def together_of(
     Args:
         url: of the server.
         size: how many jobs.
-        after: in how many seconds the first ends.
         seconds: how long is waited for all results, from the beginning.
         begin: begins to wait for jobs, and gives what must be kept. It is given their ids and what
             to call with the id of each job and its result.
@@ -116,6 +114,7 @@ def together_of(
             returned[job_id] = time.time()
 
     before = ask(url, "counts")
+    after = 0.5 + size / 500  # by then all of them are waited for
     ids = ask(url, f"jobs?count={size}&after={after}", "POST")
     kept = begin(ids, done)
     is_complete = until(lambda: len(returned) == size, seconds)

@@ -70,7 +70,7 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
     return latency_of(url, complete)
 
 
-def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+def together(url: str, size: int, seconds: float) -> dict[str, Any]:
     """One thread that reads all streams, and asks for a result when one is closed."""
 
     def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> threading.Thread:
@@ -93,7 +93,7 @@ def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any
         thread.start()
         return thread
 
-    return together_of(url, size, after, seconds, begin)
+    return together_of(url, size, seconds, begin)
 
 
 def requests(url: str, count: int) -> dict[str, Any]:

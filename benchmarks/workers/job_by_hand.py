@@ -80,7 +80,7 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
     return latency_of(url, complete)
 
 
-def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+def together(url: str, size: int, seconds: float) -> dict[str, Any]:
     SESSION.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=size))
 
     def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> list[threading.Thread]:
@@ -91,7 +91,7 @@ def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any
             read_stream(url, job_id)
         done(job_id, result(url, job_id))
 
-    return together_of(url, size, after, seconds, begin)
+    return together_of(url, size, seconds, begin)
 
 
 def read_stream(url: str, job_id: str) -> None:

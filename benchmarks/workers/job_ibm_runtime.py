@@ -65,7 +65,7 @@ def job_at(url: str, job_id: str) -> Any:
     return RuntimeJobV2("local", client, job_id, "p", service)
 
 
-def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+def together(url: str, size: int, seconds: float) -> dict[str, Any]:
     service_at(url)
 
     def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> list[threading.Thread]:
@@ -75,7 +75,7 @@ def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any
     def one(job: Any, done: Callable[[str, Any], None]) -> None:
         done(job.job_id(), job.result(**POLLS[WAY]))
 
-    return together_of(url, size, after, seconds, begin)
+    return together_of(url, size, seconds, begin)
 
 
 def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:

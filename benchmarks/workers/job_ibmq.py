@@ -86,7 +86,7 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
     return latency_of(url, complete)
 
 
-def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+def together(url: str, size: int, seconds: float) -> dict[str, Any]:
     account = Account(url)
 
     def begin(ids: Sequence[str], done: Callable[[str, Any], None]) -> list[threading.Thread]:
@@ -96,7 +96,7 @@ def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any
     def one(job: RuntimeJob, done: Callable[[str, Any], None]) -> None:
         done(job.job_id(), job.result(**WAITS[WAY]))
 
-    return together_of(url, size, after, seconds, begin)
+    return together_of(url, size, seconds, begin)
 
 
 def rate(kind: str, url: str, messages: int, cycle: int) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def _callback() -> Any:
     return (lambda _job_id, _value: None) if WAY == "callback" else None
 
 
-def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+def together(url: str, size: int, seconds: float) -> dict[str, Any]:
     client = RuntimeClient(url, TOKEN)
     sockets = RuntimeWebsocketClient(url, TOKEN)
 
@@ -114,8 +114,8 @@ def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any
         return LOOP.begin(wait_in_loop(ids, done))
 
     if LOOP is not None:
-        return together_of(url, size, after, seconds, begin_in_loop)
-    return together_of(url, size, after, seconds, begin)
+        return together_of(url, size, seconds, begin_in_loop)
+    return together_of(url, size, seconds, begin)
 
 
 # ---- streams -----------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ def latency(url: str, share: float, shortest: float, longest: float) -> dict[str
     return latency_of(url, lambda: _LOOP.run(complete()))
 
 
-def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any]:
+def together(url: str, size: int, seconds: float) -> dict[str, Any]:
     async def one(job_id: str, done: Callable[[str, Any], None]) -> None:
         await read_aiohttp(stream_url(url, job_id), lambda _text: None)
         done(job_id, await poll(await session(), url, job_id))
@@ -251,9 +251,7 @@ def together(url: str, size: int, after: float, seconds: float) -> dict[str, Any
     async def wait_for_all(ids: Sequence[str], done: Callable[[str, Any], None]) -> None:
         await asyncio.gather(*(one(job_id, done) for job_id in ids))
 
-    return together_of(
-        url, size, after, seconds, lambda ids, done: _LOOP.begin(wait_for_all(ids, done))
-    )
+    return together_of(url, size, seconds, lambda ids, done: _LOOP.begin(wait_for_all(ids, done)))
 
 
 def waits(url: str, size: int, settle: float, seconds: float) -> dict[str, Any]:

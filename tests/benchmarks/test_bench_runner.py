@@ -151,7 +151,7 @@ def test_a_flood_is_checked(way: str) -> None:
 
 def test_many_jobs_end_and_are_listed() -> None:
     with serving() as url, Worker(Contender("bare", "bare_socket", way="default")) as worker:
-        args = {"url": url, "size": 3, "after": 0.2, "seconds": 20.0}
+        args = {"url": url, "size": 3, "seconds": 20.0}
         answer = worker.measure("together", args, 30)
         assert answer["details"]["requests"] == 1
         assert answer["value"] >= 0
