@@ -235,7 +235,7 @@ def streams_of(
     served = tally.complete
     details = {
         "opened": opened if is_open else f"{reached} in {opened:.0f} s",
-        "when": when * 1000 if served == size else f"{when * 1000:.0f} of {served}",
+        "when": when * 1000 if served == size else f"{when * 1000:.0f} for {served}",
         "threads": threads() - threads_before,
         "memory": (memory() - memory_before) / 1024 / size if served == size else "-",
         "open": reached,
