@@ -10,7 +10,7 @@ from pathlib import Path
 
 import _runner
 import pytest
-from _runner import Contender, Measured, Runner, Scenario, Worker
+from _runner import Contender, Measured, Runner, Scenario, Worker, WorkerFailed
 from _serving import serving
 
 WORKER = f"""
@@ -75,6 +75,14 @@ def test_a_contender_that_stalls_says_how_far_it_came_and_is_asked_twice() -> No
     stalled = [one for one in found if one.contender == "stalls"]
     assert [one.failed for one in stalled] == ["stalled: got 3 of 50 in 0.3 s"] * 2
     assert sum(one.contender == "a" for one in found) == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_contender_that_stalls_does_not_go_on_beside_the_others() -> None:
+    with Worker(Contender("stalls", "scripted", way="stalls")) as worker:
+        with pytest.raises(WorkerFailed, match="got 3 of 50"):
+            worker.measure("it", {}, 0.3)
+        assert worker._process.wait(20) < 0
 
 
 @pytest.mark.usefixtures("folder")
