@@ -64,8 +64,9 @@ def _head(outcome: Outcome) -> str:
         "turns on one machine, in an order that rotates; where processes live on from round to "
         "round, a warm-up round is left out. A figure is "
         "the median, with its quartiles. *Ours is* says how many times better ours was than that "
-        "contender, as the median over the rounds: below 1 it is the better one. A limit does "
-        "less than all others must. Who failed is a row that says what was seen."
+        "contender, as the median over the rounds: below 1 it is the better one. A limit is "
+        "the least that does the work, written by hand in Python. Who failed is a row that says "
+        "what was seen."
     )
 
 
@@ -124,7 +125,7 @@ def anchor(title: str) -> str:
 def ratio_words(number: float) -> str:
     """A ratio or a figure: below a third as a fraction of one."""
     if 0 < number < 1 / 3:
-        return f"1/{figure_words(1 / number)}"
+        return f"1/{1 / number:,.3g}" if number > 1e-3 else f"1/{1 / number:,.0f}"
     return figure_words(number)
 
 

@@ -37,7 +37,7 @@ class Role(enum.Enum):
     OURS = "ours"
     PEER = "peer"
     LIMIT = "limit"
-    """Does less than all others: nobody can be ahead of it."""
+    """The least that does the work, written by hand in Python."""
 
 
 @attrs.frozen

@@ -123,7 +123,7 @@ def test_the_report_has_all_of_them() -> None:
 def test_figures_in_words() -> None:
     words = [figure_words(number) for number in (0, 0.001234, 1.0, 12.345, 123.4, 1234567)]
     assert words == ["0", "0.00123", "1.00", "12.3", "123", "1,234,567"]
-    assert ratio_words(1 / 30) == "1/30.0"
+    assert ratio_words(1 / 30) == "1/30"
     assert ratio_words(1 / 2440) == "1/2,440"
     assert table(["", "n"], [["a|b", "1"]]).splitlines()[1:] == ["| --- | ---: |", "| a\\|b | 1 |"]
 
