@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
-from _report import Summary, machine_line, print_table, summarize
+from _tables import Summary, machine_line, print_table, summarize
 
 from adapters import RuntimeService
 
