@@ -13,7 +13,7 @@ from _runner import HERE
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
     """Start it, give its address, end it."""
-    command = [sys.executable, str(HERE / "server.py")]
+    command = [sys.executable, str(HERE / "_server.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

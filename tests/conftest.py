@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 # The helpers of other tests, too, are plain modules beside those.
 sys.path[:0] = [str(Path(__file__).parent / name) for name in ("core", "adapters", "real", "ray")]
+# Last, as one of them is called ray.
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 # Their tests need the environments that `make interop` and `make ray` make, and name.
 NEEDED = {"interop": "INTEROP_PYTHON_IBMQ", "ray": "RAY_TESTS_PYTHON"}

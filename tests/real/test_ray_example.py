@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,8 +20,11 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_tasks.py"
 
 
 def has_ray() -> bool:
-    spec = find_spec("ray")
-    return spec is not None and spec.origin is not None  # which a folder of that name has not
+    try:
+        distribution("ray")  # and not the module: there are folders and a benchmark of that name
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
