@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from _runner import Scenario
 
-from scenarios import jobs, noise, streaming
+from scenarios import jobs, machines, noise, streaming
 
 ALL: Sequence[Scenario] = (
     *jobs.LATENCY,
     *streaming.RATES,
     *streaming.STREAMS,
     *jobs.WAITS,
+    *machines.SCENARIOS,
     *streaming.SERVER,
     *noise.SCENARIOS,
 )
