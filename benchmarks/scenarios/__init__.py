@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from _runner import Scenario
 
-from scenarios import jobs, machines, noise, streaming
+from scenarios import decoding, jobs, machines, noise, streaming
 
 ALL: Sequence[Scenario] = (
     *jobs.LATENCY,
@@ -12,6 +12,7 @@ ALL: Sequence[Scenario] = (
     *streaming.STREAMS,
     *jobs.WAITS,
     *machines.SCENARIOS,
+    *decoding.SCENARIOS,
     *streaming.SERVER,
     *noise.SCENARIOS,
 )
