@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from _runner import Scenario
 
-from scenarios import decoding, jobs, machines, noise, streaming
+from scenarios import decoding, footprint, jobs, machines, noise, streaming
 
 ALL: Sequence[Scenario] = (
     *jobs.LATENCY,
@@ -13,6 +13,7 @@ ALL: Sequence[Scenario] = (
     *jobs.WAITS,
     *machines.SCENARIOS,
     *decoding.SCENARIOS,
+    *footprint.SCENARIOS,
     *streaming.SERVER,
     *noise.SCENARIOS,
 )

@@ -1,0 +1,54 @@
+"""What packages cost before they do anything: their import, their place on the disk."""
+
+from __future__ import annotations
+
+from _runner import Contender, Role, Scenario, Target
+
+_OURS = ".venv-bench-ours"
+
+OURS = Contender("ours", "packages", Role.OURS, _OURS, "ours")
+AT_WORK = Contender(
+    "ours, with what a first job loads", "packages", Role.OURS, _OURS, "ours-at-work"
+)
+CORE = Contender("ours, the core alone", "packages", Role.OURS, _OURS, "ours-core")
+PEERS = (
+    Contender("ibmq", "packages", Role.PEER, ".venv-ibmq", "ibmq"),
+    Contender("ibm-runtime", "packages", Role.PEER, ".venv-ibm-runtime", "ibm-runtime"),
+)
+
+IMPORT = Scenario(
+    name="import",
+    title="Import",
+    unit="ms",
+    contenders=(OURS, AT_WORK, CORE, *PEERS),
+    about=(
+        "How much longer a fresh interpreter runs that imports what a program needs to run jobs, "
+        "than one of the same environment that imports nothing, in turns; and how many more "
+        "modules it has loaded. Byte code and files are in their caches: the first round warms "
+        "them."
+    ),
+    targets=(Target("import in a tenth of the best peer's time", 0.1, "best peer"),),
+    args={"runs": 3},
+    quick_args={"runs": 1},
+    details={"modules": "modules", "whole": "whole process, ms", "bare": "bare process, ms"},
+)
+
+INSTALLED = Scenario(
+    name="installed",
+    title="Installed size",
+    unit="MB",
+    contenders=(OURS, *PEERS),
+    about=(
+        "The files of all distributions of an environment in which nothing is but the package and "
+        "what it needs, as their RECORDs list them, byte code included, the installer left out. "
+        "Ours is installed without extras."
+    ),
+    targets=(
+        Target("installed, under 10 MB", 10),
+        Target("installed, under 12 distributions", 11, of="distributions"),
+    ),
+    details={"distributions": "distributions"},
+    rounds=1,
+)
+
+SCENARIOS = (IMPORT, INSTALLED)
