@@ -24,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench bench-ray soak soak-kill faults explore seeded \
+.PHONY: help demo test pytest lint types imports core-cover cover bench bench-quick bench-ray soak soak-kill faults explore seeded \
 	interop ray conformance docs mutants test-all format clean
 
 help: ## List the targets
@@ -79,11 +79,18 @@ cover: $(STAMP) ## Measure what all tests cover of both packages, with an HTML r
 	@$(PY) -m coverage report
 	@echo "cover: see build/coverage/index.html"
 
-bench: $(STAMP) ## Run the benchmarks, one after the other
-	@set -e; for file in $(filter-out benchmarks/ray.py,$(wildcard benchmarks/[!_]*.py)); do \
-		echo "bench: $$file"; \
-		$(PY) "$$file"; \
-	done
+# Each contender is run by the Python of an environment of its own: they do not get on with each other.
+# All of one Python, that of the oldest of them.
+BENCHES := .venv-bench-ours .venv-bench-machines .venv-bench-decoders .venv-ibmq .venv-ibm-runtime
+BENCH_STAMPS := $(STAMP) $(BENCHES:%=%/.stamp)
+
+bench: $(BENCH_STAMPS) ## Measure against what a user would pick instead, into benchmarks/report
+	@echo "bench: benchmarks/bench.py"
+	@$(PY) benchmarks/bench.py
+
+bench-quick: $(BENCH_STAMPS) ## The same with fewer rounds, in under three minutes, into build/bench
+	@echo "bench-quick: benchmarks/bench.py --quick"
+	@$(PY) benchmarks/bench.py --quick --out build/bench
 
 bench-ray: $(STAMP) .venv-ray/.stamp ## Measure jobs on Ray beside Ray's own client, on a cluster of its own
 	@echo "bench-ray: benchmarks/ray.py"
@@ -203,6 +210,34 @@ $(VENV)/.stamp-docs: $(STAMP)
 	@"$(PYTHON_3_11)" -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --only-binary :all: --requirement $<
 	@touch $@
+
+.venv-bench-%/.stamp-pinned: benchmarks/requirements/%.txt
+	@if ! "$(PYTHON_3_11)" $(IS_3_11); then \
+		echo "No Python 3.11 was found that runs; name one: make PYTHON_3_11=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi
+	@echo "venv: installing $< into $(@D)"
+	@"$(PYTHON_3_11)" -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --only-binary :all: --requirement $<
+	@touch $@
+
+.venv-bench-decoders/.stamp-pinned: benchmarks/requirements/ours.txt
+
+# Where ours is measured, it is a wheel of what stands in src/ now, as a user installs it.
+.venv-bench-%/.stamp: .venv-bench-%/.stamp-pinned build/bench-wheel/.stamp
+	@case $* in ours|decoders) \
+		$(@D)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall \
+			build/bench-wheel/*.whl;; \
+	esac
+	@touch $@
+
+build/bench-wheel/.stamp: $(STAMP) pyproject.toml $(shell find src -name '*.py')
+	@rm -rf $(@D)
+	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(@D) .
+	@touch $@
+
+# The second is made of the first, and is kept.
+.PRECIOUS: .venv-bench-%/.stamp-pinned
 
 .venv-conformance/.stamp .venv-ray/.stamp: .venv-%/.stamp: tests/%/requirements.txt
 	@echo "venv: installing $< into $(@D)"
