@@ -34,7 +34,7 @@ from runtime_core.json_limits import Allowance, DecodeLimits, parse_json
 from runtime_core.npy import array_of_tag, inflate
 from runtime_core.settings import Settings, refuse_collisions, restore_int_keys
 from runtime_core.sparse import sparse_of_tag
-from runtime_core.tagged_json_encoder import SETTINGS_KEYS, VALUE_KEYS, encode_tagged
+from runtime_core.tagged_json_encoder import SETTINGS_KEYS, encode_tagged
 from runtime_core.tags import AnyTag, Packing, SettingsTag, Tag
 from runtime_core.value_path import find_path, shown
 
@@ -50,6 +50,8 @@ _WHITE_SPACE = " \t\n\r"
 # What a table takes for each of its items while it grows, in bytes.
 _SET_ITEM = 400
 _DICT_ITEM = 100
+
+_NUMBERS = frozenset({int, float})
 
 
 def decode_tagged(
@@ -108,22 +110,19 @@ class _Reader:
     malformed: dict[str, Any] | None = None
 
     def __init__(self, allowance: Allowance, tags: Sequence[AnyTag]) -> None:
-        self._allowance = allowance
-        self._decoders: dict[str, Callable[[Any], Any]] = {
-            "datetime": _datetime,
-            "complex": _complex,
-            "set": self._set,
-            "dict": self._dict,
-            "ndarray": lambda value: array_of_tag(value, allowance),
-            "spmatrix": lambda value: sparse_of_tag(value, allowance),
-            "to_json": lambda value: value,
-        }
+        self.allowance = allowance
+        self._decoders = _DECODERS
         self._classes: dict[tuple[str, str], SettingsTag] = {}
+        if tags:
+            self._add(tags)
+
+    def _add(self, tags: Sequence[AnyTag]) -> None:
+        self._decoders = dict(_DECODERS)
         for tag in tags:
             if isinstance(tag, SettingsTag):
                 self._classes[tag.module, tag.class_name] = tag
             else:
-                self._decoders[tag.name] = partial(self._added, tag)
+                self._decoders[tag.name] = partial(_added, tag)
 
     def decode(self, found: dict[str, Any]) -> Any:
         """Decode a dict whose content is decoded already."""
@@ -131,8 +130,9 @@ class _Reader:
         if not isinstance(tag, str) or self.error is not None:
             return found
         try:
-            if tag in self._decoders and found.keys() == VALUE_KEYS:
-                return self._decoders[tag](found["__value__"])
+            # Two keys, of which one is known: quicker than comparing both to a set.
+            if tag in self._decoders and len(found) == 2 and "__value__" in found:
+                return self._decoders[tag](self, found["__value__"])
             if tag == "settings" and found.keys() == SETTINGS_KEYS:
                 return self._settings(found["__module__"], found["__class__"], found["__value__"])
         except DecodeError as error:
@@ -146,55 +146,29 @@ class _Reader:
         self.malformed = found
         return found
 
-    def _set(self, value: Any) -> set[Any]:
-        if not isinstance(value, list):
-            raise TypeError("it is not a list")
-        self._allowance.take(_SET_ITEM * len(value))
-        items = [self._hashable(item) for item in value]
-        refuse_collisions(items)
-        return set(items)
-
-    def _hashable(self, item: Any) -> Any:
-        """What it was when it was in a set: only tuples and frozensets are written as others."""
-        if isinstance(item, list):
-            self._allowance.take(64 + 8 * len(item))
-            return tuple([self._hashable(inner) for inner in item])
-        if isinstance(item, set):
-            self._allowance.take(_SET_ITEM * len(item))
-            return frozenset(item)
-        return item
-
-    def _dict(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, list):
-            raise TypeError("it is not a list of pairs")
-        for pair in value:
-            if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
-                raise TypeError(f"{shown(pair)} is not a pair of a text and a value")
-        self._allowance.take(_DICT_ITEM * len(value))
-        return dict(value)
-
     def _settings(self, module: Any, class_name: Any, values: Any) -> Any:
         if not isinstance(module, str) or not isinstance(class_name, str):
             raise TypeError("its module and its class are not texts")
         if not isinstance(values, dict):
             raise TypeError("it is not a dict")
-        restore_int_keys(values, self._allowance)
+        restore_int_keys(values, self.allowance)
         tag = self._classes.get((module, class_name))
         if tag is None:
             return Settings(module, class_name, values)
         return _called(tag.class_name, lambda: tag.make(**values))
 
-    def _added(self, tag: Tag, value: Any) -> Any:
-        if tag.packing is Packing.JSON:
-            return _called(tag.name, lambda: tag.read(value))
-        if not isinstance(value, str):
-            raise TypeError("it is not a text")
-        if tag.packing is Packing.BASE64_ZLIB:
-            data = bytes(inflate(value, self._allowance))
-        else:
-            self._allowance.take(len(value))
-            data = binascii.a2b_base64(value, strict_mode=True)
-        return _called(tag.name, lambda: tag.read(data))
+
+def _added(tag: Tag, reader: _Reader, value: Any) -> Any:
+    if tag.packing is Packing.JSON:
+        return _called(tag.name, lambda: tag.read(value))
+    if not isinstance(value, str):
+        raise TypeError("it is not a text")
+    if tag.packing is Packing.BASE64_ZLIB:
+        data = bytes(inflate(value, reader.allowance))
+    else:
+        reader.allowance.take(len(value))
+        data = binascii.a2b_base64(value, strict_mode=True)
+    return _called(tag.name, lambda: tag.read(data))
 
 
 def _called(name: str, read: Callable[[], Any]) -> Any:
@@ -205,13 +179,57 @@ def _called(name: str, read: Callable[[], Any]) -> Any:
         raise ValueError(f"{name} was refused: {error!r}") from error
 
 
-def _datetime(value: Any) -> datetime:
+def _datetime(_: _Reader, value: Any) -> datetime:
     if not isinstance(value, str):
         raise TypeError("it is not ISO 8601 text")
     return datetime.fromisoformat(value)
 
 
-def _complex(value: Any) -> complex:
-    if not isinstance(value, list) or [type(part) in (int, float) for part in value] != [True] * 2:
-        raise TypeError("it is not a list of two numbers")
-    return complex(*value)
+def _complex(_: _Reader, value: Any) -> complex:
+    if isinstance(value, list) and len(value) == 2:
+        real, imaginary = value
+        if type(real) in _NUMBERS and type(imaginary) in _NUMBERS:
+            return complex(real, imaginary)
+    raise TypeError("it is not a list of two numbers")
+
+
+def _set(reader: _Reader, value: Any) -> set[Any]:
+    if not isinstance(value, list):
+        raise TypeError("it is not a list")
+    reader.allowance.take(_SET_ITEM * len(value))
+    items = [_hashable(reader.allowance, item) for item in value]
+    refuse_collisions(items)
+    return set(items)
+
+
+def _hashable(allowance: Allowance, item: Any) -> Any:
+    """What it was when it was in a set: only tuples and frozensets are written as others."""
+    if isinstance(item, list):
+        allowance.take(64 + 8 * len(item))
+        return tuple([_hashable(allowance, inner) for inner in item])
+    if isinstance(item, set):
+        allowance.take(_SET_ITEM * len(item))
+        return frozenset(item)
+    return item
+
+
+def _dict(reader: _Reader, value: Any) -> dict[str, Any]:
+    if not isinstance(value, list):
+        raise TypeError("it is not a list of pairs")
+    for pair in value:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"{shown(pair)} is not a pair of a text and a value")
+    reader.allowance.take(_DICT_ITEM * len(value))
+    return dict(value)
+
+
+_DECODERS: dict[str, Callable[[_Reader, Any], Any]] = {
+    "datetime": _datetime,
+    "complex": _complex,
+    "set": _set,
+    "dict": _dict,
+    "ndarray": lambda reader, value: array_of_tag(value, reader.allowance),
+    "spmatrix": lambda reader, value: sparse_of_tag(value, reader.allowance),
+    "to_json": lambda _, value: value,
+}
+"""What makes the value of each tag that is one value under a name; made once for all texts."""
