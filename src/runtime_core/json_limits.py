@@ -26,6 +26,7 @@ _FEW = 64  # up to so many it is quicker to find the places of a character than 
 _FIRST_BRACKET = re.compile(r"[ \t\n\r]*[\[{]")
 _FIRST_QUOTE = re.compile(r'[ \t\n\r]*"')
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # as signed bytes: one deeper, one back
 
 
@@ -177,7 +178,8 @@ def _check_structure(text: str, limits: DecodeLimits) -> int:
     rough = rough_memory(text, nodes)
     # Much less than is allowed, so that being rough costs the arrays of the text little.
     is_small = rough <= limits.max_memory_bytes // 4
-    if is_small and nodes < limits.max_nodes and brackets <= limits.max_depth:
+    is_harmless = is_small and nodes < limits.max_nodes
+    if is_harmless and (brackets <= limits.max_depth or _is_shallow(text, limits.max_depth)):
         return rough
     first = _FIRST_BRACKET.match(text)
     if first is None:
@@ -186,6 +188,28 @@ def _check_structure(text: str, limits: DecodeLimits) -> int:
     tally = None if is_small else MemoryTally("\\" in text)
     _walk(text, first.end() - 1, limits, tally)
     return rough if tally is None else tally.total
+
+
+def _is_shallow(text: str, max_depth: int) -> bool:
+    """Whether a quick look is enough to know that nothing in a text of brackets is too deep.
+
+    With all but quotes and brackets taken out, a string without brackets is two quotes in a row.
+    If no quote is left once these are taken out too, every bracket has an even number of quotes
+    before it, and so none is inside of a string.
+    """
+    if "\\" in text:
+        return False  # a quote may be escaped
+    depth, quote = 0, b""
+    for start in range(0, len(text), _PIECE):
+        piece = text[start : start + _PIECE].encode("utf-8", "replace")
+        marks = (quote + piece.translate(None, _NOT_STRUCTURE)).replace(b'""', b"")
+        quote = b'"' if marks.endswith(b'"') else b""  # its pair may begin the next piece
+        marks = marks.removesuffix(b'"')
+        steps = memoryview(marks.translate(_STEPS)).cast("b")
+        if b'"' in marks or max(accumulate(steps, initial=depth)) > max_depth:
+            return False
+        depth += sum(steps)
+    return not quote
 
 
 def _memory_of_one(text: str) -> int:
@@ -253,10 +277,12 @@ def _pieces(text: str, start: int) -> Iterator[tuple[str, int]]:
     inside, escape = 0, ""
     for position in range(start, len(text), _PIECE):
         piece = escape + text[position : position + _PIECE]
-        # Without pairs of backslashes, a backslash before a quote escapes it. What stands for them
-        # is no character of a JSON string, so that strings that differ still do.
-        piece = piece.replace("\\\\", "\1").replace('\\"', "\2")
-        escape = "\\" if piece.endswith("\\") else ""
-        piece = piece.removesuffix("\\")
+        escape = ""
+        if "\\" in piece:  # quicker to find that there is none than to replace none
+            # Without pairs of backslashes, a backslash before a quote escapes it. What stands for
+            # them is no character of a JSON string, so that strings that differ still do.
+            piece = piece.replace("\\\\", "\1").replace('\\"', "\2")
+            escape = "\\" if piece.endswith("\\") else ""
+            piece = piece.removesuffix("\\")
         yield piece, inside
         inside = (inside + piece.count('"')) % 2

@@ -717,6 +717,9 @@ def test_nodes_are_counted_outside_strings(text: str, nodes: int) -> None:
         ("[[],[],[[]],[]]", 3),
         ('{"a":{"b":[]},"c":{}}', 3),
         ('["[[[[[", ["]]]", ["[\\"["]]]', 3),
+        ('["]]", ["]]", ["]]"]]]', 3),
+        ('["", ["]", [""]], "[["]', 3),
+        (r'["\"]\"", [1]]', 2),
     ],
 )
 def test_depth_is_counted_outside_strings(text: str, depth: int) -> None:
@@ -762,6 +765,28 @@ def test_depth_is_exact_however_the_text_is_cut(
         decode_tagged(text, DecodeLimits(max_depth=depth or 1))
         if depth > 1:
             assert refusal(text, DecodeLimits(max_depth=depth - 1)).limit == "max_depth"
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.text("a,: \u00e9", max_size=3) | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text("a, ", max_size=2), inner),
+    ),
+    st.sampled_from([1, 2, 7, 1 << 20]),
+)
+def test_a_quick_look_is_enough_where_no_string_has_brackets(plain: object, piece: int) -> None:
+    text, depth = json.dumps(plain, ensure_ascii=False), deepest(plain)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_limits, "_PIECE", piece)
+        assert json_limits._is_shallow(text, depth)
+        assert not depth or not json_limits._is_shallow(text, depth - 1)
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("text", ['["]", [1]]', r'["\"]\""]', '["a", "b]', '["', '["]["]'])
+def test_a_quick_look_does_not_guess(text: str) -> None:
+    assert not json_limits._is_shallow(text, 500)
 
 
 @pytest.mark.parametrize("text", ["1,2,3\n" * 50, "a: [[[[[]]]]] {}" * 9, '"a" ,,,,,,,,,,,,,,,,,,'])
