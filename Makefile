@@ -81,7 +81,8 @@ cover: $(STAMP) ## Measure what all tests cover of both packages, with an HTML r
 
 # Each contender is run by the Python of an environment of its own: they do not get on with each other.
 # All of one Python, that of the oldest of them.
-BENCHES := .venv-bench-ours .venv-bench-machines .venv-bench-decoders .venv-ibmq .venv-ibm-runtime
+BENCHES := .venv-ibmq .venv-ibm-runtime \
+	.venv-bench-ours .venv-bench-clients .venv-bench-decoders .venv-bench-machines
 BENCH_STAMPS := $(STAMP) $(BENCHES:%=%/.stamp)
 
 bench: $(BENCH_STAMPS) ## Measure against what a user would pick instead, into benchmarks/report

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from _runner import Contender, Role, Scenario, Target
+
+from scenarios.people import IBM_RUNTIME, IBMQ, ORIGINAL
 
 _BENCH = ".venv-bench-decoders"
 
 OURS = Contender("ours", "decoders", Role.OURS, _BENCH, "ours")
 ORIGINALS = (
-    Contender("ibmq", "decoders", Role.PEER, ".venv-ibmq", "ibmq"),
-    Contender("ibm-runtime", "decoders", Role.PEER, ".venv-ibm-runtime", "ibm-runtime"),
+    Contender(ORIGINAL, "decoders", Role.PEER, IBMQ, "ibmq"),
+    Contender("qiskit-ibm-runtime", "decoders", Role.PEER, IBM_RUNTIME, "ibm-runtime"),
 )
+# They take seconds to start.
+ORIGINALS_AT_LENGTH = tuple(attrs.evolve(each, quick=False) for each in ORIGINALS)
 PARSERS = (
     Contender("json and a hook", "decoders", Role.PEER, _BENCH, "json"),
     Contender("orjson and a walk", "decoders", Role.LIMIT, _BENCH, "orjson"),
@@ -35,12 +40,12 @@ TIMED: dict[str, Any] = {
 INTERIM = Scenario(
     name="decode-interim",
     title="Decoding: an interim result",
-    contenders=(OURS, *ORIGINALS, *PARSERS),
+    contenders=(OURS, *ORIGINALS_AT_LENGTH, *PARSERS),
     about=(
-        "CPU time of 177 characters of plain JSON. ibmq and ibm-runtime are the decoders of these "
-        "packages, which give `json` a hook as well. orjson and msgspec take no hook: what they "
-        "made is walked over to undo the same tags, if there is one in the text. Only ours bounds "
-        "the size, the depth and the memory of what it decodes; the others trust the service."
+        "CPU time of 177 characters of plain JSON. The two packages decode with `json` and a hook "
+        "of their own. orjson and msgspec take no hook: what they made is walked over to undo the "
+        "same tags, if there is one in the text. Only ours bounds the size, the depth and the "
+        "memory of what it decodes; the others trust the service."
     ),
     targets=near("an interim result"),
     **TIMED,
@@ -56,7 +61,7 @@ INTERIM_TAGGED = Scenario(
 TAGGED = Scenario(
     name="decode-tagged",
     title="Decoding: 20,000 complex numbers",
-    contenders=(OURS, *ORIGINALS, *PARSERS),
+    contenders=(OURS, *ORIGINALS_AT_LENGTH, *PARSERS),
     about="1.6 MB, each number a tagged value.",
     targets=near("20,000 complex numbers"),
     **TIMED,
@@ -72,7 +77,7 @@ NUMBERS = Scenario(
 NOISE = Scenario(
     name="decode-array-noise",
     title="Decoding: an array that does not compress",
-    contenders=(OURS, *ORIGINALS, *PARSERS),
+    contenders=(OURS, *ORIGINALS_AT_LENGTH, *PARSERS),
     about=(
         "An array of so many floats, as base64 of zlib of a `.npy` file. All but ours undo each "
         "step as a whole."
@@ -110,6 +115,7 @@ MEMORY = Scenario(
     size_name="floats",
     details={"MB": "MB"},
     rounds=2,
+    quick_rounds=1,
 )
 
 SCENARIOS = (INTERIM, INTERIM_TAGGED, TAGGED, NUMBERS, NOISE, WAVE, MEMORY)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from _runner import Contender, Role, Scenario, Target
 
+from scenarios.people import IBM_RUNTIME, IBMQ, ORIGINAL
+
 _OURS = ".venv-bench-ours"
 
 OURS = Contender("ours", "packages", Role.OURS, _OURS, "ours")
@@ -12,8 +14,8 @@ AT_WORK = Contender(
 )
 CORE = Contender("ours, the core alone", "packages", Role.OURS, _OURS, "ours-core")
 PEERS = (
-    Contender("ibmq", "packages", Role.PEER, ".venv-ibmq", "ibmq"),
-    Contender("ibm-runtime", "packages", Role.PEER, ".venv-ibm-runtime", "ibm-runtime"),
+    Contender(ORIGINAL, "packages", Role.PEER, IBMQ, "ibmq"),
+    Contender("qiskit-ibm-runtime", "packages", Role.PEER, IBM_RUNTIME, "ibm-runtime"),
 )
 
 IMPORT = Scenario(
@@ -49,6 +51,7 @@ INSTALLED = Scenario(
     ),
     details={"distributions": "distributions"},
     rounds=1,
+    quick_rounds=1,
 )
 
 SCENARIOS = (IMPORT, INSTALLED)

@@ -76,6 +76,7 @@ MEMORY = Scenario(
     size_name="jobs",
     limit=120,
     rounds=2,
+    quick_rounds=1,
 )
 
 RESIDENT = Scenario(
