@@ -55,7 +55,7 @@ GROWTH = Scenario(
         "includes its subscription, its connection and its wait: eleven events."
     ),
     sizes=(10, 100, 1_000, 10_000),
-    quick_sizes=(10, 1_000),
+    quick_sizes=(1_000,),
     size_name="jobs",
     limit=120,
 )

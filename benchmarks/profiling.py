@@ -1,0 +1,80 @@
+"""Where our time goes in what `make bench` compares: the machine, decoding, the import.
+
+A profiler makes small functions look dearer than they are: what it shows is where to look, not how
+much there is to win.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "workers"))
+
+import machine_ours
+from _texts import NAMES, make_text
+
+from runtime_core import decode_tagged
+
+LINES = 25
+"""How many functions are shown."""
+
+
+def profiled(run: Callable[[], object]) -> None:
+    with cProfile.Profile() as profile:
+        run()
+    pstats.Stats(profile).sort_stats("tottime").print_stats(LINES)
+
+
+def machine(jobs: int = 20_000) -> None:
+    """Many lifecycles, as in the scenario `machine-lifecycle`."""
+    prepared = [machine_ours.make() for _ in range(jobs)]
+    for job in prepared:
+        machine_ours.follow(job)
+
+    def run() -> None:
+        for job in prepared:
+            machine_ours.live(job)
+
+    profiled(run)
+
+
+def decoding(name: str) -> None:
+    """One text, as often as it takes to see something."""
+    text = make_text(name, 1_000_000)
+    times = max(1, 2_000_000 // len(text))
+    profiled(lambda: [decode_tagged(text) for _ in range(times)])
+
+
+def imports() -> None:
+    """The import of `RuntimeService` in a fresh interpreter."""
+    code = (
+        "import cProfile, pstats\n"
+        "with cProfile.Profile() as profile:\n"
+        "    from adapters import RuntimeService\n"
+        f"pstats.Stats(profile).sort_stats('tottime').print_stats({LINES})"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["machine", "import", "decoding"])
+    parser.add_argument("text", nargs="?", choices=NAMES, default="tagged", help="what to decode")
+    arguments = parser.parse_args()
+    match arguments.what:
+        case "machine":
+            machine()
+        case "import":
+            imports()
+        case _:
+            decoding(arguments.text)
+
+
+if __name__ == "__main__":
+    main()
