@@ -61,10 +61,13 @@ INTERIM_TAGGED = Scenario(
 )
 TAGGED = Scenario(
     name="decode-tagged",
-    title="Decoding: 20,000 complex numbers",
+    title="Decoding: complex numbers",
     contenders=(OURS, *ORIGINALS_AT_LENGTH, *PARSERS),
-    about="1.6 MB, each number a tagged value.",
-    targets=near("20,000 complex numbers"),
+    about="A list of so many, each a tagged value of 80 characters.",
+    targets=near("complex numbers"),
+    sizes=(10, 100, 1_000, 10_000),
+    quick_sizes=(10_000,),
+    size_name="numbers",
     **TIMED,
 )
 NUMBERS = Scenario(

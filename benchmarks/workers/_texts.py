@@ -1,10 +1,10 @@
 """The texts that are decoded: the same in every environment, made without numpy.
 
-interim          200 characters of plain JSON, as a program publishes them by the thousand
-interim-tagged   the same with a time and two complex numbers
+interim          177 characters of plain JSON, as a program publishes them by the thousand
+interim-tagged   247 characters, with a time and two complex numbers
 numbers          100,000 floats in a list
-tagged           20,000 complex numbers in a list, each a tagged value
-array-noise      an array of 8 bytes an item that does not compress, as measured values do not
+tagged           so many complex numbers in a list, each a tagged value
+array-noise      an array of so many floats that does not compress, as measured values do not
 array-wave       one that compresses well
 """
 
@@ -32,24 +32,24 @@ def tagged(kind: str, value: object) -> dict[str, object]:
     return {"__type__": kind, "__value__": value}
 
 
-def interim() -> str:
+def interim(_: int) -> str:
     return json.dumps(INTERIM)
 
 
-def interim_tagged() -> str:
+def interim_tagged(_: int) -> str:
     amplitudes = [tagged("complex", [0.7071067811865476, part]) for part in (-0.5, 0.5)]
     at = tagged("datetime", "2026-01-02T03:04:05.678900+00:00")
     return json.dumps({"iteration": 1041, "at": at, "amplitudes": amplitudes})
 
 
-def numbers() -> str:
+def numbers(_: int) -> str:
     numbers = random.Random(1)
     return json.dumps({"result": [numbers.gauss(0, 1) for _ in range(100_000)]})
 
 
-def tagged_values() -> str:
+def tagged_values(items: int) -> str:
     numbers = random.Random(1)
-    values = [tagged("complex", [numbers.random(), numbers.random()]) for _ in range(20_000)]
+    values = [tagged("complex", [numbers.random(), numbers.random()]) for _ in range(items)]
     return json.dumps({"result": values})
 
 
@@ -76,7 +76,7 @@ def array_text(data: bytes) -> str:
     return json.dumps({"result": tagged("ndarray", packed), "shots": 4000})
 
 
-SMALL: dict[str, Callable[[], str]] = {
+PLAIN: dict[str, Callable[[int], str]] = {
     "interim": interim,
     "interim-tagged": interim_tagged,
     "numbers": numbers,
@@ -84,13 +84,13 @@ SMALL: dict[str, Callable[[], str]] = {
 }
 ARRAYS: dict[str, Callable[[int], bytes]] = {"array-noise": noise, "array-wave": wave}
 
-NAMES = (*SMALL, *ARRAYS)
+NAMES = (*PLAIN, *ARRAYS)
 """All of them."""
 
 
 def make_text(name: str, items: int) -> str:
-    """The text of that name; an array of so many items."""
-    return array_text(ARRAYS[name](items)) if name in ARRAYS else SMALL[name]()
+    """The text of that name, of so many items where that is to be said."""
+    return array_text(ARRAYS[name](items)) if name in ARRAYS else PLAIN[name](items)
 
 
 def check(name: str, items: int, value: Any) -> None:
@@ -107,7 +107,11 @@ def check(name: str, items: int, value: Any) -> None:
     elif name == "tagged":
         numbers = random.Random(1)
         right = value["result"][0] == complex(numbers.random(), numbers.random())
-        right = right and all(type(item) is complex for item in value["result"])
+        right = (
+            right
+            and len(value["result"]) == items
+            and all(type(item) is complex for item in value["result"])
+        )
     else:
         right = value["result"].tobytes() == ARRAYS[name](items)
     if not right:
