@@ -784,6 +784,33 @@ def test_a_quick_look_is_enough_where_no_string_has_brackets(plain: object, piec
 
 
 @pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        ("[]", 1),
+        ("[[],[],[[]]]", 3),
+        ('[["a"], {"b": [1]}, ""]', 3),
+        ('{"a": "b", "c": ["", "", "d"], "e": "f"}', 2),
+        ("[X]", 1),
+    ],
+)
+def test_a_quick_look_is_exact(text: str, depth: int) -> None:
+    assert json_limits._is_shallow(text, depth)
+    assert not json_limits._is_shallow(text, depth - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "max_depth"), [("[" + '["a"],' * 600 + "[]]", 500), ('["]","[",{}]', 3)]
+)
+def test_what_is_shallow_at_a_glance_is_not_taken_apart(
+    text: str, max_depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(json_limits, "_walk")
+    found = json_limits.parse_json(text, DecodeLimits(max_depth=max_depth))
+    assert found == json.loads(text)
+
+
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("text", ['["]", [1]]', r'["\"]\""]', '["a", "b]', '["', '["]["]'])
 def test_a_quick_look_does_not_guess(text: str) -> None:
     assert not json_limits._is_shallow(text, 500)
@@ -940,9 +967,10 @@ def test_what_is_allowed_if_nobody_says_more() -> None:
     assert said.max_memory_bytes == 512 << 20
 
 
-def test_a_letter_outside_of_strings_is_no_bracket() -> None:
+@pytest.mark.parametrize("text", ["[[],[],X]", '["]",[],[],X]'])
+def test_a_letter_outside_of_strings_is_no_bracket(text: str) -> None:
     with pytest.raises(DecodeError) as caught:
-        decode_tagged("[[],[],X]", DecodeLimits(max_depth=2))
+        decode_tagged(text, DecodeLimits(max_depth=2))
     assert caught.value.limit == ""
 
 
