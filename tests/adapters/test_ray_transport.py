@@ -273,12 +273,12 @@ def test_a_log_that_takes_long_to_read_leaves_what_ray_says() -> None:
     head = FakeHead(log=log("printed\n" * 1000))
     feed = head.job_log_read
 
-    def slow(job_id: str, node: str, take: Take, last_lines: int | None = None) -> None:
+    def slow(job_id: str, node_id: str, take: Take, last_lines: int | None = None) -> None:
         def later(data: bytes) -> bool:
             clock.time += 1
             return take(data)
 
-        feed(job_id, node, later, last_lines)
+        feed(job_id, node_id, later, last_lines)
 
     head.job_log_read = slow  # type: ignore[method-assign]
     asked = transport(head, clock=clock)
