@@ -452,6 +452,8 @@ class RuntimeJob(JobBase, Closing, Generic[Value]):
         """Ask the service for what the job wrote to its log; empty if there is none.
 
         Raises:
+            RuntimeJobNotFoundError: if the service says that it has no such job. Most say of its
+                log only that there is none, which is an empty one.
             TransportError: if the service cannot be asked.
             UsageError: if the `api_client` has no `job_logs`.
         """

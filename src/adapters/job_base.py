@@ -30,6 +30,7 @@ from runtime_core.errors import (
     JobTimeoutError,
     RuntimeJobCancelledError,
     RuntimeJobFailureError,
+    RuntimeJobNotFoundError,
     TransportError,
     UsageError,
 )
@@ -226,6 +227,8 @@ class JobBase(ABC):
             raise UsageError(f"{type(self._teller).__name__} has no job_logs")
         try:
             return str(asked(job_logs, self._job_id))
+        except RuntimeJobNotFoundError:
+            raise  # that there is no job is not that there is no log
         except TransportError as error:
             if error.status_code == 404:
                 return ""

@@ -137,6 +137,16 @@ def test_a_job_is_found_again(service: RayRuntimeService, head: FakeHead) -> Non
         service.job("nobody")
 
 
+def test_the_log_of_a_job_that_is_gone_is_not_an_empty_one(
+    service: RayRuntimeService, head: FakeHead
+) -> None:
+    head.jobs["j1"] = [document("SUCCEEDED")]
+    job = service.job("j1")
+    del head.jobs["j1"]
+    with pytest.raises(RuntimeJobNotFoundError, match="j1 does not exist"):
+        job.logs()
+
+
 def test_one_that_failed_says_what_its_log_says(service: RayRuntimeService, head: FakeHead) -> None:
     head.jobs["j1"] = [document("FAILED", message="Ray's words", error_type="CODE")]
     head.logs["j1"] = log(raised("Traceback"))
