@@ -160,8 +160,13 @@ def plain_inputs(inputs: Mapping[str, Any] | ParameterNamespace | None) -> dict[
 
     Raises:
         InputsError: if they do not fit the program's parameters.
+        UsageError: if they are no mapping.
     """
     if isinstance(inputs, ParameterNamespace):
         inputs.validate()
         return dict(vars(inputs))
-    return dict(inputs or {})
+    if inputs is None:
+        return {}
+    if not isinstance(inputs, Mapping):
+        raise UsageError(f"The inputs are a dict of values by their names, not {shown(inputs)}.")
+    return dict(inputs)

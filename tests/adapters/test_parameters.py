@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.parameters import ParameterNamespace
+from adapters.parameters import ParameterNamespace, plain_inputs
 from adapters.run_options import RunOptions
 from runtime_core.errors import InputsError, OptionsError, UsageError
 
@@ -104,6 +104,12 @@ def test_values_that_do_not_fit_are_refused_with_their_path(
     with pytest.raises(InputsError, match=problem) as caught:
         given(**values).validate()
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("inputs", [[1], [("n", 1)], "n=1", 3])
+def test_inputs_have_names(inputs: Any) -> None:
+    with pytest.raises(UsageError, match="inputs are a dict of values by their names, not"):
+        plain_inputs(inputs)
 
 
 def test_ten_problems_are_enough() -> None:
