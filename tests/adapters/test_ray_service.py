@@ -264,6 +264,18 @@ def test_a_rate_that_cannot_be_is_refused(rate: float) -> None:
         RuntimeService.ray("http://head:8265", status_requests_per_second=rate)
 
 
+@pytest.mark.parametrize("url", ["head:8265", "ray://head:10001", "auto", "", None])
+def test_a_url_that_is_rays_and_not_the_dashboards_is_refused_with_one_that_is(url: Any) -> None:
+    with pytest.raises(ValueError, match=f"instance http://head:8265, not {url!r}"):
+        RuntimeService.ray(url)
+
+
+def test_a_url_that_may_hold_a_password_is_not_shown() -> None:
+    with pytest.raises(ValueError, match="not one with an @") as caught:
+        RuntimeService.ray("ray://me:secret@head:10001")
+    assert "secret" not in str(caught.value)
+
+
 def test_the_token_is_rays_bearer_token_and_stands_nowhere() -> None:
     with RuntimeService.ray("http://127.0.0.1:1", "secret-token-123456") as service:
         with pytest.raises(TransportError) as caught:

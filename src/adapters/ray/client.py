@@ -62,6 +62,13 @@ class RayClient(ServiceClient):
     def __init__(
         self, url: str, access_token: str | None = None, **network: Unpack[NetworkArguments]
     ) -> None:
+        if not str(url).lower().startswith(("http://", "https://")):
+            # Ray's own clients take more: `ray://head:10001`, `auto`, an address without a scheme.
+            said = "one with an @" if "@" in str(url) else shown(url)
+            raise ValueError(
+                "The URL of a Ray head is that of its dashboard, for instance http://head:8265, "
+                f"not {said}."
+            )
         # A head asks nobody who calls, unless it was told to.
         super().__init__(url, access_token or "", **network)
         self._pause: Callable[[float], None] = time.sleep
