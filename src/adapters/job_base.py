@@ -246,7 +246,10 @@ class JobBase(ABC):
         return found
 
     def _timed_out(self, action: str, timeout: float | None) -> JobTimeoutError:
-        return JobTimeoutError(self._job_id, action, timeout or 0.0, self._machine.state)
+        machine = self._machine
+        return JobTimeoutError(
+            self._job_id, action, timeout or 0.0, machine.state, machine.failures
+        )
 
 
 def check_timeout(timeout: float | None) -> None:

@@ -195,8 +195,17 @@ class JobTimeoutError(ServiceError, TimeoutError):
     """The caller's timeout in seconds."""
     state: JobState
     """The state of the job as last known."""
+    failures: int = 0
+    """How many requests in a row had failed by then, and were to be tried again."""
 
     def __str__(self) -> str:
+        if self.failures:
+            last = "request" if self.failures == 1 else f"{self.failures} requests"
+            return (
+                f"Job {self.job_id} was {self.state.name} when it was last seen: {self.action} did "
+                f"not come within {self.timeout:g} s, and the last {last} failed: status() says "
+                f"why. Wait again when the service answers."
+            )
         what_next = (
             "Ask again" if self.state.is_final else "The job goes on; wait again, or cancel() it"
         )

@@ -139,6 +139,11 @@ class JobMachine:
         return self._regions.confirmed
 
     @property
+    def failures(self) -> int:
+        """How many requests in a row have failed, and are tried again while somebody waits."""
+        return self._regions.watch.failures
+
+    @property
     def result_text(self) -> str | None:
         """The result, not decoded; None if it is not here."""
         return self._regions.result.text

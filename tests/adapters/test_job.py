@@ -350,6 +350,20 @@ def slow(w: World, call: str) -> Callable[[float], object]:
 
 
 @pytest.mark.parametrize("call", ["result", "wait_for_final_state"])
+def test_a_timeout_says_that_the_service_did_not_answer(call: str) -> None:
+    w = world("RUNNING", failure(retryable=True))
+    with pytest.raises(
+        JobTimeoutError, match=r"RUNNING when it was last seen: .* failed"
+    ) as caught:
+        slow(w, call)(30)
+    assert caught.value.failures > 2
+    w = world(failure(retryable=True), "RUNNING")
+    with pytest.raises(JobTimeoutError, match="The job goes on") as caught:
+        slow(w, call)(30)
+    assert caught.value.failures == 0
+
+
+@pytest.mark.parametrize("call", ["result", "wait_for_final_state"])
 @pytest.mark.parametrize(
     "status",
     [

@@ -78,6 +78,18 @@ EXAMPLES: list[tuple[RuntimeCoreError, type[RuntimeCoreError], str]] = [
         "The job goes on; wait again, or cancel() it.",
     ),
     (
+        JobTimeoutError("j1", "its result", 40, JobState.RUNNING, 5),
+        ServiceError,
+        "Job j1 was RUNNING when it was last seen: its result did not come within 40 s, and the "
+        "last 5 requests failed: status() says why. Wait again when the service answers.",
+    ),
+    (
+        JobTimeoutError("j1", "its end", 40, JobState.QUEUED, 1),
+        ServiceError,
+        "Job j1 was QUEUED when it was last seen: its end did not come within 40 s, and the "
+        "last request failed: status() says why. Wait again when the service answers.",
+    ),
+    (
         WaitTimeoutError(2, 10, 1.50),
         ServiceError,
         "2 of 10 jobs have not ended within 1.5 s. They go on; wait again, or cancel() them.",

@@ -272,7 +272,9 @@ def test_an_answer_ends_the_back_off() -> None:
     scene = waiting()
     scene.tell(RequestFailed(1, ERROR, retryable=True), fired(poll(2, 0.5)))
     scene.tell(RequestFailed(3, ERROR, retryable=True), fired(poll(4, 1.0)))
+    assert scene.machine.failures == 2
     assert scene.tell(JobQueued(5)) == (poll(6, 0.05),)
+    assert scene.machine.failures == 0
     scene.tell(fired(poll(6, 0.05)))
     assert scene.tell(RequestFailed(7, ERROR, retryable=True))[0] == poll(8, 0.5)
 
