@@ -65,6 +65,7 @@ class FakeHead:
     url = "http://head:8265"
     tags = ()
     status_requests_per_second = 10.0
+    max_answer_bytes = 256 * 1024 * 1024
 
     def __init__(self, status: str = "SUCCEEDED", log: str | TransportError = "") -> None:
         self.jobs: dict[str, list[dict[str, Any]]] = {"j1": [document(status)]}
@@ -74,6 +75,7 @@ class FakeHead:
         self.submitted: list[Mapping[str, Any]] = []
         self.calls: list[str] = []
         self.error: Exception | None = None
+        self.refusal: TransportError | None = None
 
     def tell(self, *documents: dict[str, Any]) -> None:
         """Say this of the job, one after the other; the last one stays."""
@@ -105,6 +107,8 @@ class FakeHead:
     ) -> None:
         self._called("read log" if last_lines is None else "read end of log")
         assert node_id == "97c3"
+        if self.refusal is not None:
+            raise self.refusal
         found = self.logs[job_id]
         if isinstance(found, TransportError):
             raise found

@@ -294,6 +294,26 @@ def test_a_log_that_takes_long_to_read_leaves_what_ray_says() -> None:
     assert clock.time > 80
 
 
+@pytest.mark.parametrize("code", [404, 429])
+def test_a_head_without_a_call_for_the_end_of_a_log_gives_it_whole(code: int) -> None:
+    head = FakeHead(log=log(result('"r"')))
+    head.refusal = TransportError("not so", code)
+    asked = transport(head)
+    assert asked.perform("j1", FetchStatus(7)) == JobSucceeded(7)
+    assert asked.perform("j1", FetchResult(8)) == ResultReceived(8, '"r"')
+    assert head.calls == ["get", "read end of log", "logs"]
+
+
+def test_a_result_above_the_limit_of_answers_is_refused() -> None:
+    head = FakeHead(log=log(result('"' + "r" * 200_000 + '"')))
+    head.max_answer_bytes = 100_000
+    assert status(head) == JobSucceeded(7)  # as Ray says
+    failed = transport(head).perform("j1", FetchResult(7))
+    assert isinstance(failed, RequestFailed)
+    assert not failed.retryable
+    assert "longer than 100,000 characters" in str(failed.error)
+
+
 def test_one_that_never_ran_has_no_log_to_be_read() -> None:
     head = FakeHead(log=GONE)
     head.tell(document("STOPPED", driver_node_id=None))

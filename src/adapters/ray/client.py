@@ -315,6 +315,11 @@ class RayClient(ServiceClient):
 
     # ---- the session ---------------------------------------------------------------------------
 
+    @property
+    def max_answer_bytes(self) -> int:
+        """The limit of an answer, and of what stands in a log as one thing."""
+        return self._session.max_answer_bytes
+
     def _repeated(self, request: Request) -> Answer:
         """Do a request that may be done more than once; again if that may help."""
         last = self._now() + _LAST_TRY

@@ -59,6 +59,9 @@ _GROWTH: Final = 1.5  # a program that does not exit is no reason to ask without
 _LAST_LINES: Final = 100
 """What is read first of a log: an outcome of a megabyte, and some lines after it."""
 
+_NOT_SO: Final = frozenset({404, 405, 429, 501})
+"""With these a head refuses a log by lines: it has no such call, or too many read logs so."""
+
 _PATIENCE: Final = 30.0
 """How long a log is read to know more than Ray of the state of a job, in seconds."""
 
@@ -157,15 +160,24 @@ class Endings:
             found = self._read_log(job_id, node, nonce, last, _LAST_LINES)
         except BrokenLogError:
             found = None  # it begins within what the program reported
+        except TransportError as error:
+            if error.status_code not in _NOT_SO:
+                raise
+            reader = self._reader(nonce)
+            reader.feed(self._client.job_logs_text(job_id).encode(errors="surrogatepass"))
+            return self._kept(job_id, reader.outcome)
         if found is None:
             found = self._read_log(job_id, node, nonce, last)
         return self._kept(job_id, found)
 
+    def _reader(self, nonce: str) -> FrameReader:
+        # As if all interim results were known: they are the streams' affair, missing ones too.
+        return FrameReader(nonce, after=sys.maxsize, max_text=self._client.max_answer_bytes)
+
     def _read_log(
         self, job_id: str, node: str, nonce: str, last: float, last_lines: int | None = None
     ) -> Outcome | None:
-        # As if all interim results were known: they are the streams' affair, missing ones too.
-        reader = FrameReader(nonce, after=sys.maxsize)
+        reader = self._reader(nonce)
 
         def take(data: bytes) -> bool:
             reader.feed(data)

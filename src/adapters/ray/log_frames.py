@@ -35,10 +35,13 @@ class FrameReader:
     Args:
         nonce: what the frames of this job begin with.
         after: how many interim results are known already; they are not given again.
+        max_text: the longest interim result, and the longest result, in characters; no more than
+            what the other side writes.
     """
 
-    def __init__(self, nonce: str, after: int = 0) -> None:
+    def __init__(self, nonce: str, after: int = 0, max_text: int = MAX_TEXT) -> None:
         self._mark = SEPARATOR + nonce.encode()
+        self._max_text = min(max_text, MAX_TEXT)
         self._next = after
         self._rest = b""
         self._searched = 0
@@ -138,10 +141,10 @@ class FrameReader:
         self._kind = kind
         self._parts.append(text)
         self._size += len(text)
-        if self._size > MAX_TEXT:
+        if self._size > self._max_text:
             raise BrokenLogError(
                 f"The job's log has an interim result, or a result, that is longer than "
-                f"{MAX_TEXT >> 20} MiB, which is the limit."
+                f"{self._max_text:,} characters, which is the limit."
             )
 
     def _event(self, kind: bytes, text: str) -> LogEvent:
