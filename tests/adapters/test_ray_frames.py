@@ -308,7 +308,9 @@ def test_a_frame_without_an_end_is_not_kept_for_ever() -> None:
 def test_a_text_without_an_end_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_frames, "MAX_TEXT", 1 << 20)
     step = "x" * 20_000
-    with pytest.raises(BrokenLogError, match="longer than 1,048,576 characters, which is the limit"):
+    with pytest.raises(
+        BrokenLogError, match="longer than 1,048,576 characters, which is the limit"
+    ):
         fed(
             b'\n\x1e%b{"q":0,"k":"interim","p":%d,"n":99999,"d":"%b"}\n'
             % (NONCE.encode(), part, step.encode())

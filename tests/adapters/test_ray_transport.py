@@ -298,10 +298,16 @@ def test_a_log_that_takes_long_to_read_leaves_what_ray_says() -> None:
 def test_a_head_without_a_call_for_the_end_of_a_log_gives_it_whole(code: int) -> None:
     head = FakeHead(log=log(result('"r"')))
     head.refusal = TransportError("not so", code)
+    head.jobs["j2"], head.logs["j2"] = [document("FAILED")], ""
     asked = transport(head)
     assert asked.perform("j1", FetchStatus(7)) == JobSucceeded(7)
     assert asked.perform("j1", FetchResult(8)) == ResultReceived(8, '"r"')
     assert head.calls == ["get", "read end of log", "logs"]
+    asked.perform("j2", FetchStatus(9))
+    # What it does not have is not asked for again; there may be room another time.
+    assert head.calls[3:] == (
+        ["get", "logs"] if code == 404 else ["get", "read end of log", "logs"]
+    )
 
 
 def test_a_result_above_the_limit_of_answers_is_refused() -> None:

@@ -40,6 +40,7 @@ import attrs
 from adapters.ray.client import RayClient
 from adapters.ray.log_events import Outcome, Raised, Returned
 from adapters.ray.log_frames import BrokenLogError, FrameReader
+from adapters.ray.log_routes import NO_SUCH_CALL, LogRoutes
 from adapters.ray.outcomes import Outcomes
 from adapters.services.ray_errors import NO_NODE
 from adapters.services.ray_jobs import RAY, is_final, node_of, nonce_of
@@ -59,8 +60,8 @@ _GROWTH: Final = 1.5  # a program that does not exit is no reason to ask without
 _LAST_LINES: Final = 100
 """What is read first of a log: an outcome of a megabyte, and some lines after it."""
 
-_NOT_SO: Final = frozenset({404, 405, 429, 501})
-"""With these a head refuses a log by lines: it has no such call, or too many read logs so."""
+_TOO_MANY: Final = 429
+"""With this a head refuses a log of a node while too many are read."""
 
 _PATIENCE: Final = 30.0
 """How long a log is read to know more than Ray of the state of a job, in seconds."""
@@ -77,6 +78,7 @@ class Endings:
     Args:
         client: speaks with the head.
         outcomes: keeps how jobs ended; the streams put there what they see.
+        routes: what is known of the head, for its streams too.
         pause: waits for so many seconds.
         now: tells the time in seconds.
     """
@@ -85,12 +87,14 @@ class Endings:
         self,
         client: RayClient,
         outcomes: Outcomes,
+        routes: LogRoutes,
         *,
         pause: Callable[[float], object] = time.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._outcomes = outcomes
+        self._routes = routes
         self._pause = pause
         self._now = now
 
@@ -155,20 +159,29 @@ class Endings:
         node = node_of(document)
         if kept is not None or node is None:
             return kept
+        if self._routes.quick:
+            try:
+                return self._kept(job_id, self._read_from_node(job_id, node, nonce, patience))
+            except TransportError as error:
+                if error.status_code not in NO_SUCH_CALL | {_TOO_MANY}:
+                    raise
+                self._routes.quick = error.status_code == _TOO_MANY
+        reader = self._reader(nonce)
+        reader.feed(self._client.job_logs_text(job_id).encode(errors="surrogatepass"))
+        return self._kept(job_id, reader.outcome)
+
+    def _read_from_node(
+        self, job_id: str, node: str, nonce: str, patience: float
+    ) -> Outcome | None:
         last = self._now() + patience
+        found = self._read_end(job_id, node, nonce, last)
+        return self._read_log(job_id, node, nonce, last) if found is None else found
+
+    def _read_end(self, job_id: str, node: str, nonce: str, last: float) -> Outcome | None:
         try:
-            found = self._read_log(job_id, node, nonce, last, _LAST_LINES)
+            return self._read_log(job_id, node, nonce, last, _LAST_LINES)
         except BrokenLogError:
-            found = None  # it begins within what the program reported
-        except TransportError as error:
-            if error.status_code not in _NOT_SO:
-                raise
-            reader = self._reader(nonce)
-            reader.feed(self._client.job_logs_text(job_id).encode(errors="surrogatepass"))
-            return self._kept(job_id, reader.outcome)
-        if found is None:
-            found = self._read_log(job_id, node, nonce, last)
-        return self._kept(job_id, found)
+            return None  # it begins within what the program reported
 
     def _reader(self, nonce: str) -> FrameReader:
         # As if all interim results were known: they are the streams' affair, missing ones too.

@@ -1,4 +1,4 @@
-"""What was found out about the ways to the logs of a head, for the streams that follow. Pure."""
+"""What was found out about the ways to the logs of a head, for those who read them next. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ MAX_QUICK: Final = 50
 A head has room for a hundred, from everybody, and what finds none waits there in silence, its state
 API (`ray list`) too.
 """
+
+NO_SUCH_CALL: Final = frozenset({404, 405, 501})
+"""With these statuses a head says that it does not have the quick way."""
 
 _REMEMBERED: Final = 1000
 """How many jobs are remembered; each is forgotten when its next stream begins."""
@@ -35,10 +38,10 @@ class LogPlace:
 
 @attrs.define
 class LogRoutes:
-    """What the streams of one head share. A wrong guess costs a request, so nothing is locked."""
+    """What all who read the logs of one head share. A wrong guess costs a request: no lock."""
 
     quick: bool = True
-    """Whether the head is thought to have the quick log stream."""
+    """Whether the head is thought to give the logs of nodes, as they grow and from their end."""
     max_quick: int = MAX_QUICK
     """How many quick streams may be open at once."""
     # By job, and weak: nobody tells a protocol that its connection has broken, and it may stay

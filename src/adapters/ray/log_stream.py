@@ -22,7 +22,7 @@ import attrs
 from adapters.ray.http_answers import Body, Broken, Done, Head, HttpAnswers
 from adapters.ray.log_events import LogEvent, Outcome, Published
 from adapters.ray.log_frames import BrokenLogError, FrameReader
-from adapters.ray.log_routes import LogPlace, LogRoutes
+from adapters.ray.log_routes import NO_SUCH_CALL, LogPlace, LogRoutes
 from adapters.services import ray_jobs
 from adapters.websocket.protocol import WebSocketProtocol
 from adapters.websocket.ws_events import (
@@ -65,7 +65,6 @@ INCOMPLETE: Final = 1006
 """The close code of a log that ended while its job had not, nor said how it ends."""
 
 _TOO_MANY: Final = b"Max number of in-progress requests"
-_NO_SUCH_ROUTE: Final = frozenset({404, 405, 501})
 _NO_LOG: Final = b"A file is not found at"
 
 
@@ -327,7 +326,7 @@ class RayLogStream:
         error = self._caller.refusal(status, self._head.headers, body)
         self._routes.end_quick(self._job_id, self)
         by_tail = attrs.evolve(place, by_tail=True)
-        if status in _NO_SUCH_ROUTE:
+        if status in NO_SUCH_CALL:
             self._routes.quick = False
             self._go_on(by_tail, is_kept, events)
         elif _TOO_MANY in body:

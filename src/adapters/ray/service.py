@@ -12,6 +12,7 @@ from adapters.parameters import ParameterNamespace
 from adapters.proxy import ENVIRONMENT
 from adapters.ray.calls import RayCalls
 from adapters.ray.client import RayClient
+from adapters.ray.log_routes import LogRoutes
 from adapters.ray.options import RayOptions
 from adapters.ray.outcomes import Outcomes
 from adapters.ray.programs import RayPrograms
@@ -60,8 +61,9 @@ class RayRuntimeService(RuntimeService):
         client.status_requests_per_second = rate
         if tags:
             client.tags = tags
-        outcomes, programs = Outcomes(), RayPrograms(client)
-        transport = RayTransport(client, RayStreams(client, outcomes.put), programs, outcomes)
+        outcomes, routes, programs = Outcomes(), LogRoutes(), RayPrograms(client)
+        streams = RayStreams(client, outcomes.put, routes)
+        transport = RayTransport(client, streams, programs, outcomes, routes=routes)
         calls = RayCalls(client, transport)
         self._set_up(transport, calls, programs, decoders, on_unknown_status, observer)
 

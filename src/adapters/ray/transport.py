@@ -18,6 +18,7 @@ from adapters.ray.endings import Endings
 from adapters.ray.frame_writer import SEPARATOR
 from adapters.ray.listing import RayListing
 from adapters.ray.log_frames import printed
+from adapters.ray.log_routes import LogRoutes
 from adapters.ray.options import RayOptions
 from adapters.ray.outcomes import Outcomes
 from adapters.ray.package import ENTRYPOINT, Order, order_env, pack_program
@@ -63,6 +64,7 @@ class RayTransport:
             `outcomes`.
         programs: what can be submitted.
         outcomes: keeps how jobs ended.
+        routes: what is known of the head; to be shared with `streams`.
         pause: waits for so many seconds.
         now: tells the time in seconds.
     """
@@ -79,6 +81,7 @@ class RayTransport:
         programs: RayPrograms,
         outcomes: Outcomes,
         *,
+        routes: LogRoutes | None = None,
         pause: Callable[[float], object] = time.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,7 +89,7 @@ class RayTransport:
         self._streams = streams
         self._programs = programs
         self._outcomes = outcomes
-        self._endings = Endings(client, outcomes, pause=pause, now=now)
+        self._endings = Endings(client, outcomes, routes or LogRoutes(), pause=pause, now=now)
         self._listing = RayListing(client, outcomes)
 
     @property
