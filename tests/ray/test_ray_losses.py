@@ -49,21 +49,25 @@ def test_a_stream_that_is_refused_goes_by_the_tail(
 
 @pytest.mark.parametrize("how", ["ends", "is killed"])
 def test_a_stream_that_is_left_gives_its_place_back(
-    narrow_head: RayHead, service: RuntimeService, how: str
+    narrow_head: RayHead, service: RuntimeService, gate: Gate, how: str
 ) -> None:
     # A head does not notice who leaves while a log is silent, and that of a job that has ended is.
     source = """
-        import os, signal
-        def main(backend, user_messenger, how):
+        import os, signal, time
+        def main(backend, user_messenger, how, gate):
             user_messenger.publish(1)
+            while not os.path.exists(gate):
+                time.sleep(0.01)
             if how == "is killed":
                 os.kill(os.getppid(), signal.SIGKILL)
         """
     recorder = Recorder()
     assert eventually(lambda: not refuses(narrow_head), PATIENCE)
-    job = start(service, source, callback=recorder, how=how)
-    job.wait_for_final_state(timeout=PATIENCE)
+    job = start(service, source, callback=recorder, how=how, gate=str(gate.path))
+    # Only then: what has not come out of the pipe dies with the host.
     assert recorder.reached(1, PATIENCE)
+    gate.open()
+    job.wait_for_final_state(timeout=PATIENCE)
     assert eventually(lambda: not refuses(narrow_head), PATIENCE)
     assert "\x1e" not in job.logs()
 
