@@ -97,15 +97,6 @@ def test_the_table_of_network_failures(
     assert (failure.retryable, failure.arrived) == (retryable, arrived)
 
 
-def test_of_what_is_no_http_only_the_beginning_and_the_end_is_shown() -> None:
-    frames = http.client.BadStatusLine("\0\0\x18\x04" * 100)
-    failure = network_failure(exceptions.ProtocolError("aborted", frames))
-    assert failure.what.startswith("the answer is not HTTP: BadStatusLine: ")
-    assert failure.what.isprintable()
-    assert len(failure.what) < 150
-    assert "does not speak HTTP" in failure.advice
-
-
 def test_how_long_the_proxy_may_take_is_the_connections_timeout() -> None:
     proxy = Proxy.parse("http://user:s3cret@proxy.example:3128")
     failure = network_failure(exceptions.ReadTimeoutError(POOL, proxy.url, "late"), proxy)

@@ -32,7 +32,6 @@ from adapters.http.tunnel import WHO_ASKS, refused
 from adapters.proxy import Proxy
 from adapters.services.error_codes import ErrorAnswer, ErrorReader
 from adapters.tls import tls_fault
-from runtime_core.value_path import shown
 
 Hide: TypeAlias = Callable[[str], str]
 """Gives a text without the secrets in it."""
@@ -110,9 +109,7 @@ def _broken_connection(cause: object) -> Failure:
     if isinstance(cause, OSError):
         return Failure(f"the connection broke: {cause}", True, True)
     advice = "Check the URL: what answers there does not speak HTTP."
-    # An exception by its type and its words; of what somebody sent, bytes perhaps, not too much.
-    said = f"{type(cause).__name__}: {shown(str(cause))}"
-    return Failure(f"the answer is not HTTP: {said}", False, True, advice)
+    return Failure(f"the answer is not HTTP: {cause!r}", False, True, advice)
 
 
 def _is_cut(line: str) -> bool:
