@@ -24,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test pytest lint types imports core-cover cover bench bench-quick bench-ray soak soak-kill faults explore seeded \
+.PHONY: help demo test pytest lint types imports core-cover cover bench bench-quick bench-test bench-ray soak soak-kill faults explore seeded \
 	interop ray conformance docs mutants test-all format clean
 
 help: ## List the targets
@@ -36,7 +36,9 @@ demo: $(STAMP) ## Run an example program as a job on this machine
 
 # A file's tests stay together: they share a service. Six processes for two cores: many tests wait.
 # The machine of services with streams has nearly all of the states: `make explore` goes through them.
-PYTEST := $(PY) -m pytest -n 6 --dist loadfile --ignore=tests/core/test_exploration_streams.py
+# What measures is tested by `make bench-test`.
+PYTEST := $(PY) -m pytest -n 6 --dist loadfile --ignore=tests/core/test_exploration_streams.py \
+	--ignore=tests/benchmarks
 
 # pytest stands in the recipe, not among the prerequisites: its summary is the last line, with -j too.
 test: $(STAMP) ## All that CI demands; the tests' summary is the last line
@@ -92,6 +94,10 @@ bench: $(BENCH_STAMPS) ## Measure against what a user would pick instead, into b
 bench-quick: $(BENCH_STAMPS) ## The same with fewer rounds, in under three minutes, into build/bench
 	@echo "bench-quick: benchmarks/bench.py --quick"
 	@$(PY) benchmarks/bench.py --quick --out build/bench
+
+bench-test: $(STAMP) ## Test what measures: that it counts, checks and tells who stalls
+	@echo "bench-test: tests/benchmarks"
+	@$(PY) -m pytest -n 2 --quiet tests/benchmarks
 
 bench-ray: $(STAMP) .venv-ray/.stamp ## Measure jobs on Ray beside Ray's own client, on a cluster of its own
 	@echo "bench-ray: benchmarks/ray.py"
