@@ -165,6 +165,18 @@ def test_of_one_that_was_stopped_a_result_before_that_stands(
     assert job.result(timeout=10) == "in time"
 
 
+def test_one_whose_result_was_seen_has_ended_before_ray_says_so(
+    service: RayRuntimeService, head: FakeHead
+) -> None:
+    head.jobs["j1"] = [document("SUCCEEDED")]
+    head.logs["j1"] = log(result("1"))
+    assert service.job("j1").result(timeout=10) == 1
+    head.jobs["j1"] = [document("RUNNING")]
+    assert service.jobs(pending=True) == []
+    (found,) = service.jobs(pending=False)
+    assert found.status() is JobState.DONE
+
+
 def test_one_of_somebody_else_is_found_without_a_result(
     service: RayRuntimeService, head: FakeHead
 ) -> None:

@@ -27,6 +27,8 @@ def ray(head: RayHead) -> Iterator[RuntimeService]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    """Lets `gated` go on."""
-    return Gate(tmp_path / "gate")
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Lets `gated` go on; at the end all of it, or a test that fails would leave CPUs reserved."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.open(1000)

@@ -48,9 +48,13 @@ class RayCalls:
 
     def known_state(self, document: object) -> LifecycleEvent | UnknownStatusReported | None:
         """See `ServiceCalls`; how a job of ours has ended stands in its log, not here."""
-        if is_final(document) and ray_jobs.nonce_of(document) is not None:
+        if self._has_ended(document) and ray_jobs.nonce_of(document) is not None:
             return None
         return RAY.status_event(document)
+
+    def _has_ended(self, document: object) -> bool:
+        """Whether a job has ended, as Ray says, or as was seen before Ray."""
+        return is_final(document) or self.transport.has_result(ray_jobs.id_of(document))
 
     def jobs_get(
         self, limit: int | None, skip: int, pending: bool | None, program_id: str | None
@@ -60,7 +64,7 @@ class RayCalls:
             raise UsageError(f"limit and skip are numbers from 0 on, not {limit} and {skip}")
         found = [job for job_id, job in ray_jobs.listed_jobs(self.client.jobs_list()) if job_id]
         if pending is not None:
-            found = [job for job in found if is_final(job) is not pending]
+            found = [job for job in found if self._has_ended(job) is not pending]
         if program_id is not None:
             found = [job for job in found if ray_jobs.program_of(job) == program_id]
         found.sort(key=ray_jobs.start_time, reverse=True)

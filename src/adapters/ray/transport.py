@@ -194,6 +194,10 @@ class RayTransport:
         self._programs.send(package)
         return self._client.submit_job(body)
 
+    def has_result(self, job_id: str) -> bool:
+        """Whether a result of the job was seen already; asks nobody."""
+        return self._endings.has_result(job_id)
+
     def job_delete(self, job_id: str) -> None:
         """Remove what the head knows of a job that has ended; see `RayClient.job_delete`."""
         if self._outcomes.get(job_id) is not None:

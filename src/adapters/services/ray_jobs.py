@@ -327,10 +327,11 @@ def listed_jobs(answer: object, /) -> list[tuple[str, object]]:
     """
     if not isinstance(answer, list):
         raise TransportError(f"{NOT_PROMISED}: expected a list, got {shown(answer)}.")
-    return [(_id(job), job) for job in answer]
+    return [(id_of(job), job) for job in answer]
 
 
-def _id(job: object) -> str:
+def id_of(job: object) -> str:
+    """Give the id of a job, of its document; empty for a driver that was not submitted as one."""
     told = job.get("submission_id") if isinstance(job, Mapping) else None
     return told if isinstance(told, str) else ""
 
