@@ -57,7 +57,7 @@ async def by_tail(client: JobSubmissionClient, job_id: str) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until stdin ends."""
-    logging.getLogger("ray").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # Ray tells of every package and every close
     url, token = sys.argv[1:]
     client = JobSubmissionClient(url, headers={"Authorization": f"Bearer {token}"})
     for line in sys.stdin:
