@@ -316,7 +316,7 @@ def test_ctrl_c_while_waiting_for_a_result(home: Home, asleep: tuple[str, Path])
     )
     read_until(process, "waits")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err.startswith(f"runtime-core: interrupted: job {asleep[0]} goes on. Ask again with\n")
 
