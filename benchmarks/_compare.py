@@ -105,14 +105,14 @@ def rows(scenario: Scenario, measured: Sequence[Measured]) -> list[Row]:
         _row(scenario, contender, size, [one for one in mine if one.size == size])
         for size in sizes
         for contender in scenario.contenders
-        if any(one.contender == contender.name for one in mine)
+        if contender.takes_part(size) and any(one.contender == contender.name for one in mine)
     ]
 
 
-def ours_of(scenario: Scenario) -> Contender | None:
-    """The contender that targets are about: the first of ours."""
-    ours = [each for each in scenario.contenders if each.role is Role.OURS]
-    return ours[0] if ours else None
+def ours_of(scenario: Scenario, size: int | None = None) -> Contender | None:
+    """The contender that targets are about: the first of ours that is measured at this size."""
+    ours = (c for c in scenario.contenders if c.role is Role.OURS and c.takes_part(size))
+    return next(ours, None)
 
 
 def _row(
@@ -126,7 +126,7 @@ def _row(
         contender=contender,
         size=size,
         value=spread(values) if values else None,
-        better=_better(scenario, contender, measured),
+        better=_better(scenario, contender, size, measured),
         details=_details([one.details for one in kept]),
         failures=_different(seen),
         failed=len(seen),
@@ -134,9 +134,9 @@ def _row(
 
 
 def _better(
-    scenario: Scenario, contender: Contender, measured: Sequence[Measured]
+    scenario: Scenario, contender: Contender, size: int | None, measured: Sequence[Measured]
 ) -> Spread | None:
-    ours = ours_of(scenario)
+    ours = ours_of(scenario, size)
     if ours is None or contender == ours:
         return None
     by_round: dict[int, dict[str, float]] = {}
@@ -167,11 +167,11 @@ def _details(said: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def verdicts(scenario: Scenario, found: Sequence[Row]) -> Iterator[Verdict]:
     """Judge each target, at each size that it is about."""
-    ours = ours_of(scenario)
     sizes = list(dict.fromkeys(row.size for row in found))
     for target in scenario.targets:
         for size in sizes:
             if target.size is None or target.size == size:
+                ours = ours_of(scenario, size)
                 there = [row for row in found if row.size == size]
                 mine = next((row for row in there if row.contender == ours), None)
                 yield _verdict(scenario, target, size, mine, there)
@@ -227,8 +227,8 @@ class Standing:
 
 def standings(scenario: Scenario, found: Sequence[Row]) -> Iterator[Standing]:
     """How ours stands at each size, if it came to a figure and has somebody beside it."""
-    ours = ours_of(scenario)
     for size in dict.fromkeys(row.size for row in found):
+        ours = ours_of(scenario, size)
         there = [row for row in found if row.size == size and row.value is not None]
         mine = next((row for row in there if row.contender == ours), None)
         peer = _extreme(scenario, there, Role.PEER, best=True)

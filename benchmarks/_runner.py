@@ -56,8 +56,14 @@ class Contender:
     """Which of the worker's ways to do it: goes to the worker as its argument."""
     args: Mapping[str, Any] = attrs.field(factory=dict)
     """What its measurements get beside the scenario's."""
+    sizes: Sequence[int] | None = None
+    """At which of the scenario's sizes it takes part; None: at all of them."""
     quick: bool = True
     """Whether it takes part in `--quick`."""
+
+    def takes_part(self, size: int | None) -> bool:
+        """Whether it is measured at this size."""
+        return size is None or self.sizes is None or size in self.sizes
 
     @property
     def python(self) -> Path:
@@ -116,8 +122,6 @@ class Scenario:
     """Further columns of the table: names of details, with what the report calls them."""
     limit: float = 60.0
     """Seconds that one measurement may take, before the worker is killed."""
-    quick_limit: float | None = None
-    """The same with `--quick`, if it is another."""
     quick: bool = True
     """Whether it takes part in `--quick`."""
     rounds: int = 7
@@ -286,11 +290,6 @@ class Runner:
                 self._run_size(scenario, size, args)
         self.say(f"{scenario.name} took {time.monotonic() - begin:.0f} s")
 
-    def _limit(self, scenario: Scenario) -> float:
-        if self.quick and scenario.quick_limit is not None:
-            return scenario.quick_limit
-        return scenario.limit
-
     def _sizes(self, scenario: Scenario) -> Sequence[int | None]:
         if self.quick and scenario.quick_sizes is not None:
             return scenario.quick_sizes
@@ -301,7 +300,9 @@ class Runner:
         if self.rounds is not None:
             rounds = self.rounds
         workers: dict[str, Worker] = {}
-        contenders = [c for c in scenario.contenders if c.quick or not self.quick]
+        contenders = [
+            c for c in scenario.contenders if c.takes_part(size) and (c.quick or not self.quick)
+        ]
         failures: dict[str, int] = dict.fromkeys((c.name for c in contenders), 0)
         with contextlib.ExitStack() as stack:
             for number in range(0 if scenario.warm_up else 1, rounds + 1):
@@ -309,9 +310,10 @@ class Runner:
                 given = {**args, "share": share} if scenario.shares else args
                 for contender in rotated(contenders, number):
                     if failures[contender.name] < (1 if self.quick else FAILURES):
+                        begin = time.monotonic()
                         taken = self._turn(scenario, size, contender, number, given, workers, stack)
                         failures[contender.name] += taken.failed is not None
-                        self._keep(taken, scenario.unit)
+                        self._keep(taken, scenario.unit, time.monotonic() - begin)
 
     def _turn(
         self,
@@ -330,7 +332,7 @@ class Runner:
                 worker = Worker(contender)
                 stack.callback(worker.close)
                 self.versions[contender.name] = worker.versions
-            said = worker.measure(scenario.name, {**args, **contender.args}, self._limit(scenario))
+            said = worker.measure(scenario.name, {**args, **contender.args}, scenario.limit)
             if scenario.fresh:
                 worker.close()
             else:
@@ -347,11 +349,11 @@ class Runner:
             said.get("failed"),
         )
 
-    def _keep(self, taken: Measured, unit: str) -> None:
+    def _keep(self, taken: Measured, unit: str, took: float) -> None:
         self.measured.append(taken)
         what = taken.scenario if taken.size is None else f"{taken.scenario} {taken.size:,}"
         figure = taken.failed or f"{taken.value:,.4g} {unit}"
-        self.say(f"{what}, round {taken.round}, {taken.contender}: {figure}")
+        self.say(f"{what}, round {taken.round}, {taken.contender}: {figure} ({took:.1f} s)")
 
 
 def rotated(contenders: Sequence[Contender], turns: int) -> Iterator[Contender]:

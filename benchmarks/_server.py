@@ -115,6 +115,7 @@ class Server:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self.port: int = self._listener.getsockname()[1]
         self._blocks = {kind: frames(kind) for kind in CYCLE}
@@ -144,9 +145,13 @@ class Server:
         heapq.heappush(self._due, (when, next(self._numbers), call))
 
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(sock, selectors.EVENT_READ, Connection(self, sock))
+        # All that are there: a crowd that fills the backlog has to try again, each time later.
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                sock.setblocking(True)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._selector.register(sock, selectors.EVENT_READ, Connection(self, sock))
 
     def drop(self, connection: Connection) -> None:
         self._streams.pop(connection, None)

@@ -59,10 +59,12 @@ def findings() -> str:
     return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
-def write(outcome: Outcome, folder: Path) -> None:
-    """Write the report, its plots and the raw figures."""
+def write(outcome: Outcome, folder: Path, plots: dict[str, list[str]]) -> None:
+    """Write the report, the plots that are not there yet, and the raw figures."""
     folder.mkdir(parents=True, exist_ok=True)
-    plots = {s.name: draw(s, outcome.measured, folder) for s in outcome.scenarios}
+    for scenario in outcome.scenarios:
+        if scenario.name not in plots:
+            plots[scenario.name] = draw(scenario, outcome.measured, folder)
     (folder / "report.md").write_text(markdown(outcome, plots), encoding="utf-8")
     raw = {
         "command": outcome.command,
@@ -90,7 +92,7 @@ def main() -> None:
         print("\n".join(f"{scenario.name:20} {scenario.title}" for scenario in scenarios))
         return
     if options.again:
-        write(read(options.out), options.out)
+        write(read(options.out), options.out, {})
         return
     begin = machine_facts()
     runner = Runner(
@@ -102,6 +104,7 @@ def main() -> None:
     command += ["--quick"] if options.quick else []
     command += [word for name in options.only or () for word in ("--only", name)]
     command += ["--rounds", str(options.rounds)] if options.rounds else []
+    plots: dict[str, list[str]] = {}
     for number, scenario in enumerate(scenarios, 1):
         runner.run(scenario)
         outcome = Outcome(
@@ -113,7 +116,7 @@ def main() -> None:
             shlex.join(command),
             findings(),
         )
-        write(outcome, options.out)  # after each: who is interrupted has the others
+        write(outcome, options.out, plots)  # after each: who is interrupted has the others
     print(f"bench: see {options.out / 'report.md'}")
 
 

@@ -19,15 +19,12 @@ _LATENCY = Scenario(
     ),
     contenders=(
         ours(),
-        attrs.evolve(ours("callback", "with a callback"), quick=False),
         attrs.evolve(ours("asyncio", "asyncio"), quick=False),
         ours("current", "of a service without streams"),
         ibm_runtime(words="default"),
         ibm_runtime("fastest", "poll_interval=0.1, its least"),
         attrs.evolve(ibmq(words="default"), quick=False),
-        attrs.evolve(ibmq("callback", "with a callback"), quick=False),
         ibmq("fastest", "wait=0.01"),
-        attrs.evolve(by_hand("default", "requests, asking each second"), quick=False),
         attrs.evolve(by_hand("fastest", "requests, asking each 10 ms"), quick=False),
         by_hand("stream", "requests and websocket-client"),
         attrs.evolve(client("aiohttp", "aiohttp, websocket and requests"), quick=False),
@@ -67,7 +64,6 @@ _TOGETHER = Scenario(
         ours("wait", "as_completed()"),
         attrs.evolve(ours("asyncio", "asyncio"), quick=False),
         ibm_runtime(words="default"),
-        attrs.evolve(ibmq(words="default"), quick=False),
         ibmq("half", "wait=0.5"),
         attrs.evolve(by_hand("stream", "requests and websocket-client"), quick=False),
         attrs.evolve(client("aiohttp", "aiohttp, websocket and requests"), quick=False),
@@ -92,20 +88,23 @@ _WAITS = Scenario(
     unit="% of a core",
     about=(
         "So many jobs that go on are waited for: in `result()`, each in a thread of its own (in "
-        "asyncio a task), and by `wait()` in one call. CPU is the client's, user and system, after "
-        "2.5 s in which polls may become rarer. `wait=0.5` has the original ask as often as its "
-        "successor; its default is each 5 s, so it hears of an end the later."
+        "asyncio a task), and by `wait()` in one call; 10,000 only by those that need no thread "
+        "for each. CPU is the client's, user and system, from the second second on. `wait=0.5` has "
+        "the original ask as often as its successor; its default is each 5 s, so it hears of an "
+        "end the later."
     ),
     contenders=(
-        ours("default", "result() by polling"),
-        ours("streams", "result() with streams"),
+        attrs.evolve(ours("default", "result() by polling"), sizes=(100, 1000)),
+        attrs.evolve(ours("streams", "result() with streams"), sizes=(100, 1000)),
         ours("wait", "wait()"),
         attrs.evolve(ours("asyncio", "asyncio"), quick=False),
-        ibmq("half", "wait=0.5"),
+        attrs.evolve(ibmq("half", "wait=0.5"), sizes=(100, 1000)),
         # A window that has each thread's next question in it.
-        attrs.evolve(ibmq(words="default"), quick=False, args={"seconds": 5.0}),
-        ibm_runtime(words="default"),
-        attrs.evolve(by_hand("half", "requests, asking each 0.5 s"), quick=False),
+        attrs.evolve(ibmq(words="default"), sizes=(100,), quick=False, args={"seconds": 5.0}),
+        attrs.evolve(ibm_runtime(words="default"), sizes=(100, 1000)),
+        attrs.evolve(
+            by_hand("half", "requests, asking each 0.5 s"), sizes=(100, 1000), quick=False
+        ),
         attrs.evolve(client("aiohttp", "aiohttp, asking each 0.5 s"), quick=False),
         bare("bare sockets, on which nothing comes"),
     ),
@@ -113,11 +112,10 @@ _WAITS = Scenario(
         Target("CPU of 100 waits, to the original's", 0.25, f"{ORIGINAL}, wait=0.5", size=100),
         Target("CPU of 1,000 waits, to the original's", 0.25, f"{ORIGINAL}, wait=0.5", size=1000),
     ),
-    sizes=(10, 100, 1000),
+    sizes=(100, 1000, 10_000),
     quick_sizes=(100,),
     size_name="waits",
-    args={"settle": 2.5, "seconds": 2.0},
-    quick_args={"settle": 1.0, "seconds": 1.5},
+    args={"settle": 1.0, "seconds": 1.5},
     details={"requests": "requests/s", "threads": "threads"},
     plots={"requests": "status requests a second", "threads": "threads"},
     quick_rounds=1,
@@ -156,8 +154,7 @@ def _late(name: str, title: str, about: str) -> Scenario:
         quick_args={"calls": 1},
         details={"worst": "latest of its calls", "early": "too early"},
         quick_rounds=2,
-        limit=12.0,
-        quick_limit=6.0,
+        limit=6.0,
         quick=name == "answers",  # in the others there are stalls, which take long
         server=True,
     )

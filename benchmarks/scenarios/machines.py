@@ -39,8 +39,8 @@ LIFECYCLE = Scenario(
         ),
         Target("a lifecycle in less than the best peer's time", 1.0, "best peer"),
     ),
-    args={"seconds": 0.3},
-    quick_args={"seconds": 0.05},
+    args={"seconds": 0.1},
+    quick_args={"seconds": 0.03},
     details={"events_per_second": "events/s"},
 )
 
@@ -68,15 +68,16 @@ MEMORY = Scenario(
     about=(
         "What `tracemalloc` counts for a job that runs, as one of so many; its id is not counted. "
         "Nobody follows it, as in a long list of jobs, but in the row of ours that is subscribed, "
-        "connected and waited for. The figure is the same each time, so it is taken but twice."
+        "connected and waited for. The figure is the same each time, so it is taken but once."
     ),
     targets=(Target("a tracked job in at most 400 bytes", 400),),
     sizes=(10, 100, 1_000, 10_000),
     quick_sizes=(1_000,),
     size_name="jobs",
     limit=120,
-    rounds=2,
+    rounds=1,
     quick_rounds=1,
+    warm_up=False,
 )
 
 RESIDENT = Scenario(
@@ -89,6 +90,7 @@ RESIDENT = Scenario(
     quick_sizes=(1_000,),
     size_name="jobs",
     limit=120,
+    warm_up=False,  # each is a new process
 )
 
 SCENARIOS = (LIFECYCLE, GROWTH, MEMORY, RESIDENT)

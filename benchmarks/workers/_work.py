@@ -218,14 +218,17 @@ def streams_of(
         url: of the server.
         size: how many streams.
         messages: how many messages the server sends to each of those that are open.
-        seconds: how long is waited for all to be open, and again for all to have their messages.
+        seconds: how long is waited for all to be open, and again for all to have their messages;
+            longer for more than 1,000.
         start: begins all of them, and gives what must be kept.
     """
     raise_file_limit()
+    seconds *= max(1.0, size / 1000)
     tally = Tally(running(url, size), messages)
     memory_before, threads_before, begin = memory(), threads(), time.monotonic()
     kept = start(tally)
-    is_open = until(lambda: ask(url, "streams") >= size, seconds)
+    # Seldom enough that the asking itself takes little of either process.
+    is_open = until(lambda: ask(url, "streams") >= size, seconds, max(0.005, size / 50_000))
     opened = time.monotonic() - begin
     begin = time.monotonic()
     reached = ask(url, f"beat?messages={messages}", "POST")
@@ -280,13 +283,13 @@ def refusing() -> str:
     return f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
-def until(condition: Callable[[], object], seconds: float) -> bool:
-    """Wait for something, so long at most; say whether it has come."""
+def until(condition: Callable[[], object], seconds: float, pause: float = 0.005) -> bool:
+    """Wait for something, so long at most, and look for it after each pause; say if it came."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.005)
+        time.sleep(pause)
     return True
 
 

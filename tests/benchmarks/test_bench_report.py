@@ -13,6 +13,7 @@ from _machine_facts import machine_facts
 from _plots import draw
 from _report import Outcome, anchor, figure_words, markdown, ratio_words, table
 from _runner import Contender, Measured, Role, Scenario, Target
+from attrs import evolve
 
 OURS = Contender("ours", "w", Role.OURS)
 PEER = Contender("peer", "w")
@@ -107,6 +108,20 @@ def report(what: Scenario, found: Sequence[Measured]) -> str:
     facts = machine_facts()
     outcome = Outcome([what], found, {"ours": {"python": "3"}}, facts, facts, "the command")
     return markdown(outcome, {"it": ["it.svg"]})
+
+
+def test_at_a_size_ours_is_the_first_of_ours_that_is_measured_there() -> None:
+    few, many = evolve(OURS, name="few", sizes=(10,)), evolve(OURS, name="many")
+    both = evolve(scenario([Target("t", 0.5, "peer")]), contenders=(few, many, PEER))
+    measured = [taken(who, 1, 1.0, 10) for who in (few, many, PEER)]
+    measured += [taken(many, 1, 1.0, 100), taken(PEER, 1, 4.0, 100)]
+    found = rows(both, measured)
+    assert [(row.contender.name, row.size) for row in found if row.better is None] == [
+        ("few", 10),
+        ("many", 100),
+    ]
+    assert [one.ours.contender.name for one in standings(both, found)] == ["few", "many"]
+    assert [verdict.ours for verdict in verdicts(both, found)] == [1.0, 0.25]
 
 
 def test_the_report_has_all_of_them() -> None:

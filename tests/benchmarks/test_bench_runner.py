@@ -12,6 +12,7 @@ import _runner
 import pytest
 from _runner import Contender, Measured, Runner, Scenario, Worker, WorkerFailed
 from _serving import serving
+from attrs import evolve
 
 WORKER = f"""
 import os, sys, threading
@@ -119,6 +120,13 @@ def test_sizes_shares_and_what_is_quick_reach_the_worker() -> None:
     found = run(what, quick=True, rounds=3)
     given = [{key: one.details[key] for key in ("x", "y", "size", "share")} for one in found]
     assert given == [{"x": 1, "y": 2, "size": 5, "share": share} for share in (0, 0, 0.5, 1)]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_contender_is_measured_at_its_sizes_only() -> None:
+    few = evolve(scenario("a", "b"), sizes=(5, 9))
+    few = evolve(few, contenders=[few.contenders[0], evolve(few.contenders[1], sizes=(9,))])
+    assert {(one.contender, one.size) for one in run(few)} == {("a", 5), ("a", 9), ("b", 9)}
 
 
 @pytest.mark.usefixtures("folder")
