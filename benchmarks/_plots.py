@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ def _lines(scenario: Scenario, found: Sequence[Row], what: str, title: str) -> F
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(scenario.size_name + " (logarithmic)")
-    axes.set_ylabel(title + (" (logarithmic)" if axes.get_yscale() == "log" else ""))
+    words = title + (" (logarithmic)" if axes.get_yscale() == "log" else "")
+    axes.set_ylabel(textwrap.fill(words, 44))
     axes.grid(color=GRID, linewidth=0.6)
     legend = axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     for text in legend.get_texts():
@@ -135,15 +137,20 @@ def _lines(scenario: Scenario, found: Sequence[Row], what: str, title: str) -> F
 
 
 def _line(axes: Axes, mine: Sequence[Row], what: str, colour: str, marker: str) -> None:
-    drawn = [(row.size, number) for row in mine if (number := row.figure(what)) is not None]
+    # Nothing, on an axis that has no zero, is said in words.
+    known = [(row.size or 0, number) for row in mine if (number := row.figure(what)) is not None]
+    drawn = [(size, n) for size, n in known if n > 0 or axes.get_yscale() != "log"]
     absent = [row for row in mine if row.figure(what) is None]
     label = _named(mine[0])
+    if len(drawn) < len(known):
+        zeros = [f"{size:,}" for size, number in known if (size, number) not in drawn]
+        label += f": 0 at {', '.join(zeros)}"
     if absent:
         verb = "fails" if all(row.value is None for row in absent) else "none"
         label += f": {verb} at {', '.join(f'{row.size:,}' for row in absent)}"
     is_ours = mine[0].contender.role is Role.OURS
     axes.plot(
-        [size or 0 for size, _ in drawn],
+        [size for size, _ in drawn],
         [number for _, number in drawn],
         color=colour,
         linestyle={Role.LIMIT: ":", Role.OURS: "-", Role.PEER: "--"}[mine[0].contender.role],

@@ -157,3 +157,12 @@ def test_plots_show_all_of_them_also_who_failed(
     assert ("stalled: got 3 of 50" if sizes == (None,) else "fails at 10, 1,000") in text
     assert "prefers-color-scheme: dark" in text
     assert "#010203" not in text
+
+
+def test_nothing_has_no_place_on_a_logarithmic_axis_and_is_said(tmp_path: Path) -> None:
+    found = [taken(OURS, 1, 0.0, 10), taken(OURS, 1, 5.0, 1000)]
+    found += [taken(PEER, 1, value, size) for value, size in ((1.0, 10), (900.0, 1000))]
+    draw(scenario(), found, tmp_path)
+    text = (tmp_path / "it.svg").read_text(encoding="utf-8")
+    assert "ours: 0 at 10<" in text
+    assert "peer<" in text
