@@ -17,122 +17,121 @@ The machine does no I/O and knows no clock. Results are text; `decode_result` ma
 
 from typing import TYPE_CHECKING
 
-from runtime_core.cancel import CancelOutcome
-from runtime_core.commands import (
-    CloseStream,
-    Command,
-    Deliver,
-    DeliverGap,
-    DeliveryCommand,
-    EndSubscription,
-    EndWait,
-    FetchFailure,
-    FetchResult,
-    FetchStatus,
-    Notice,
-    OpenStream,
-    Report,
-    RequestCommand,
-    SendCancel,
-    StartTimer,
-    StopTimer,
-    StreamCommand,
-    TimerCommand,
-)
-from runtime_core.decoders import (
-    Decoder,
-    DecoderRegistry,
-    ResultDecoder,
-    choose_decoder,
-    decode_result,
-    decoder_name,
-)
-from runtime_core.documents import (
-    BackendDocument,
-    JobDocument,
-    JobPage,
-    ProgramDocument,
-    ProgramPage,
-    ProgramReference,
-    read_backend,
-    read_job,
-    read_job_page,
-    read_program,
-    read_program_page,
-)
-from runtime_core.errors import (
-    DecodeError,
-    EncodeError,
-    InputsError,
-    JobError,
-    JobTimeoutError,
-    JournalError,
-    NotAuthorizedError,
-    OptionsError,
-    RuntimeCoreError,
-    RuntimeDuplicateProgramError,
-    RuntimeInvalidStateError,
-    RuntimeJobCancelledError,
-    RuntimeJobFailureError,
-    RuntimeJobNotFoundError,
-    RuntimeProgramNotFoundError,
-    ServiceError,
-    TransportError,
-    UnknownStatusError,
-    UsageError,
-    WaitTimeoutError,
-)
-from runtime_core.events import (
-    CallerEvent,
-    CancelAccepted,
-    CancelRefused,
-    CancelRequested,
-    Event,
-    FailureReceived,
-    InterimReceived,
-    JobCancelled,
-    JobFailed,
-    JobQueued,
-    JobStarted,
-    JobSucceeded,
-    LifecycleEvent,
-    Need,
-    ReleaseRequested,
-    ReplayRequested,
-    ReplyEvent,
-    RequestFailed,
-    ResultReceived,
-    StreamClosed,
-    StreamEvent,
-    StreamFailed,
-    StreamNotReady,
-    StreamOpened,
-    SubscriptionCancelled,
-    SubscriptionRequested,
-    TimerFired,
-    TimerName,
-    UnknownStatusReported,
-    WaitEnded,
-    WaitStarted,
-)
-from runtime_core.job_handle import JobHandle
-from runtime_core.json_limits import DecodeLimits
-from runtime_core.lifecycle import LIFECYCLE, TRANSITIONS, may_become
-from runtime_core.machine import JobMachine
-from runtime_core.observer import ObservedMachine, Observer, Step
-from runtime_core.polling import poll_delay, retry_delay
-from runtime_core.result import Failure
-from runtime_core.settings import Settings
-from runtime_core.states import JobState
-from runtime_core.structured import StructuredDecoder, structure
-from runtime_core.tagged_json import decode_tagged
-from runtime_core.tagged_json_encoder import encode_tagged
-from runtime_core.tags import AnyTag, Packing, SettingsTag, Tag
-from runtime_core.traits import Resume, ServiceTraits
-
 if TYPE_CHECKING:
+    from runtime_core.cancel import CancelOutcome
+    from runtime_core.commands import (
+        CloseStream,
+        Command,
+        Deliver,
+        DeliverGap,
+        DeliveryCommand,
+        EndSubscription,
+        EndWait,
+        FetchFailure,
+        FetchResult,
+        FetchStatus,
+        Notice,
+        OpenStream,
+        Report,
+        RequestCommand,
+        SendCancel,
+        StartTimer,
+        StopTimer,
+        StreamCommand,
+        TimerCommand,
+    )
+    from runtime_core.decoders import (
+        Decoder,
+        DecoderRegistry,
+        ResultDecoder,
+        choose_decoder,
+        decode_result,
+        decoder_name,
+    )
+    from runtime_core.documents import (
+        BackendDocument,
+        JobDocument,
+        JobPage,
+        ProgramDocument,
+        ProgramPage,
+        ProgramReference,
+        read_backend,
+        read_job,
+        read_job_page,
+        read_program,
+        read_program_page,
+    )
+    from runtime_core.errors import (
+        DecodeError,
+        EncodeError,
+        InputsError,
+        JobError,
+        JobTimeoutError,
+        JournalError,
+        NotAuthorizedError,
+        OptionsError,
+        RuntimeCoreError,
+        RuntimeDuplicateProgramError,
+        RuntimeInvalidStateError,
+        RuntimeJobCancelledError,
+        RuntimeJobFailureError,
+        RuntimeJobNotFoundError,
+        RuntimeProgramNotFoundError,
+        ServiceError,
+        TransportError,
+        UnknownStatusError,
+        UsageError,
+        WaitTimeoutError,
+    )
+    from runtime_core.events import (
+        CallerEvent,
+        CancelAccepted,
+        CancelRefused,
+        CancelRequested,
+        Event,
+        FailureReceived,
+        InterimReceived,
+        JobCancelled,
+        JobFailed,
+        JobQueued,
+        JobStarted,
+        JobSucceeded,
+        LifecycleEvent,
+        Need,
+        ReleaseRequested,
+        ReplayRequested,
+        ReplyEvent,
+        RequestFailed,
+        ResultReceived,
+        StreamClosed,
+        StreamEvent,
+        StreamFailed,
+        StreamNotReady,
+        StreamOpened,
+        SubscriptionCancelled,
+        SubscriptionRequested,
+        TimerFired,
+        TimerName,
+        UnknownStatusReported,
+        WaitEnded,
+        WaitStarted,
+    )
+    from runtime_core.job_handle import JobHandle
     from runtime_core.journal import Journal
     from runtime_core.journal_replay import Difference, Replay, ReplayedJob, ReplayedStep, replay
+    from runtime_core.json_limits import DecodeLimits
+    from runtime_core.lifecycle import LIFECYCLE, TRANSITIONS, may_become
+    from runtime_core.machine import JobMachine
+    from runtime_core.observer import ObservedMachine, Observer, Step
+    from runtime_core.polling import poll_delay, retry_delay
+    from runtime_core.result import Failure
+    from runtime_core.settings import Settings
+    from runtime_core.states import JobState
+    from runtime_core.structured import StructuredDecoder, structure
+    from runtime_core.tagged_json import decode_tagged
+    from runtime_core.tagged_json_encoder import encode_tagged
+    from runtime_core.tags import AnyTag, Packing, SettingsTag, Tag
+    from runtime_core.traits import Resume, ServiceTraits
 
 __all__ = [
     "LIFECYCLE",
@@ -255,15 +254,138 @@ __all__ = [
     "structure",
 ]
 
+# A program pays for the import of what it names, and of nothing else: the machine does without the
+# decoders, and the other way round.
+_AT_FIRST_USE = {
+    "LIFECYCLE": "runtime_core.lifecycle",
+    "TRANSITIONS": "runtime_core.lifecycle",
+    "AnyTag": "runtime_core.tags",
+    "BackendDocument": "runtime_core.documents",
+    "CallerEvent": "runtime_core.events",
+    "CancelAccepted": "runtime_core.events",
+    "CancelOutcome": "runtime_core.cancel",
+    "CancelRefused": "runtime_core.events",
+    "CancelRequested": "runtime_core.events",
+    "CloseStream": "runtime_core.commands",
+    "Command": "runtime_core.commands",
+    "DecodeError": "runtime_core.errors",
+    "DecodeLimits": "runtime_core.json_limits",
+    "Decoder": "runtime_core.decoders",
+    "DecoderRegistry": "runtime_core.decoders",
+    "Deliver": "runtime_core.commands",
+    "DeliverGap": "runtime_core.commands",
+    "DeliveryCommand": "runtime_core.commands",
+    "Difference": "runtime_core.journal_replay",
+    "EncodeError": "runtime_core.errors",
+    "EndSubscription": "runtime_core.commands",
+    "EndWait": "runtime_core.commands",
+    "Event": "runtime_core.events",
+    "Failure": "runtime_core.result",
+    "FailureReceived": "runtime_core.events",
+    "FetchFailure": "runtime_core.commands",
+    "FetchResult": "runtime_core.commands",
+    "FetchStatus": "runtime_core.commands",
+    "InputsError": "runtime_core.errors",
+    "InterimReceived": "runtime_core.events",
+    "JobCancelled": "runtime_core.events",
+    "JobDocument": "runtime_core.documents",
+    "JobError": "runtime_core.errors",
+    "JobFailed": "runtime_core.events",
+    "JobHandle": "runtime_core.job_handle",
+    "JobMachine": "runtime_core.machine",
+    "JobPage": "runtime_core.documents",
+    "JobQueued": "runtime_core.events",
+    "JobStarted": "runtime_core.events",
+    "JobState": "runtime_core.states",
+    "JobSucceeded": "runtime_core.events",
+    "JobTimeoutError": "runtime_core.errors",
+    "Journal": "runtime_core.journal",
+    "JournalError": "runtime_core.errors",
+    "LifecycleEvent": "runtime_core.events",
+    "Need": "runtime_core.events",
+    "NotAuthorizedError": "runtime_core.errors",
+    "Notice": "runtime_core.commands",
+    "ObservedMachine": "runtime_core.observer",
+    "Observer": "runtime_core.observer",
+    "OpenStream": "runtime_core.commands",
+    "OptionsError": "runtime_core.errors",
+    "Packing": "runtime_core.tags",
+    "ProgramDocument": "runtime_core.documents",
+    "ProgramPage": "runtime_core.documents",
+    "ProgramReference": "runtime_core.documents",
+    "ReleaseRequested": "runtime_core.events",
+    "Replay": "runtime_core.journal_replay",
+    "ReplayRequested": "runtime_core.events",
+    "ReplayedJob": "runtime_core.journal_replay",
+    "ReplayedStep": "runtime_core.journal_replay",
+    "ReplyEvent": "runtime_core.events",
+    "Report": "runtime_core.commands",
+    "RequestCommand": "runtime_core.commands",
+    "RequestFailed": "runtime_core.events",
+    "ResultDecoder": "runtime_core.decoders",
+    "ResultReceived": "runtime_core.events",
+    "Resume": "runtime_core.traits",
+    "RuntimeCoreError": "runtime_core.errors",
+    "RuntimeDuplicateProgramError": "runtime_core.errors",
+    "RuntimeInvalidStateError": "runtime_core.errors",
+    "RuntimeJobCancelledError": "runtime_core.errors",
+    "RuntimeJobFailureError": "runtime_core.errors",
+    "RuntimeJobNotFoundError": "runtime_core.errors",
+    "RuntimeProgramNotFoundError": "runtime_core.errors",
+    "SendCancel": "runtime_core.commands",
+    "ServiceError": "runtime_core.errors",
+    "ServiceTraits": "runtime_core.traits",
+    "Settings": "runtime_core.settings",
+    "SettingsTag": "runtime_core.tags",
+    "StartTimer": "runtime_core.commands",
+    "Step": "runtime_core.observer",
+    "StopTimer": "runtime_core.commands",
+    "StreamClosed": "runtime_core.events",
+    "StreamCommand": "runtime_core.commands",
+    "StreamEvent": "runtime_core.events",
+    "StreamFailed": "runtime_core.events",
+    "StreamNotReady": "runtime_core.events",
+    "StreamOpened": "runtime_core.events",
+    "StructuredDecoder": "runtime_core.structured",
+    "SubscriptionCancelled": "runtime_core.events",
+    "SubscriptionRequested": "runtime_core.events",
+    "Tag": "runtime_core.tags",
+    "TimerCommand": "runtime_core.commands",
+    "TimerFired": "runtime_core.events",
+    "TimerName": "runtime_core.events",
+    "TransportError": "runtime_core.errors",
+    "UnknownStatusError": "runtime_core.errors",
+    "UnknownStatusReported": "runtime_core.events",
+    "UsageError": "runtime_core.errors",
+    "WaitEnded": "runtime_core.events",
+    "WaitStarted": "runtime_core.events",
+    "WaitTimeoutError": "runtime_core.errors",
+    "choose_decoder": "runtime_core.decoders",
+    "decode_result": "runtime_core.decoders",
+    "decode_tagged": "runtime_core.tagged_json",
+    "decoder_name": "runtime_core.decoders",
+    "encode_tagged": "runtime_core.tagged_json_encoder",
+    "may_become": "runtime_core.lifecycle",
+    "poll_delay": "runtime_core.polling",
+    "read_backend": "runtime_core.documents",
+    "read_job": "runtime_core.documents",
+    "read_job_page": "runtime_core.documents",
+    "read_program": "runtime_core.documents",
+    "read_program_page": "runtime_core.documents",
+    "replay": "runtime_core.journal_replay",
+    "retry_delay": "runtime_core.polling",
+    "structure": "runtime_core.structured",
+}
+
 
 def __getattr__(name: str) -> object:
-    # Most programs never write a journal, and should not pay for the import of what does it.
-    if name in ("Difference", "Replay", "ReplayedJob", "ReplayedStep", "replay"):
-        from runtime_core import journal_replay
+    if name not in _AT_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Without `importlib`, which nothing here may import. With a list, it gives the module itself.
+    module = __import__(_AT_FIRST_USE[name], fromlist=[name])
+    value = globals()[name] = getattr(module, name)
+    return value
 
-        return getattr(journal_replay, name)
-    if name == "Journal":
-        from runtime_core.journal import Journal
 
-        return Journal
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

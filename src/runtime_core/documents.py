@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
-from runtime_core.structured import structure
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -147,7 +147,7 @@ def read_job(value: object) -> JobDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_plain_job(value), JobDocument, "job")
+    return _structured(_plain_job(value), JobDocument, "job")
 
 
 def read_job_page(value: object) -> JobPage:
@@ -156,7 +156,7 @@ def read_job_page(value: object) -> JobPage:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_plain_page(value, "jobs", _plain_job), JobPage, "list of jobs")
+    return _structured(_plain_page(value, "jobs", _plain_job), JobPage, "list of jobs")
 
 
 def read_program(value: object) -> ProgramDocument:
@@ -165,7 +165,7 @@ def read_program(value: object) -> ProgramDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_without_nulls(value), ProgramDocument, "program")
+    return _structured(_without_nulls(value), ProgramDocument, "program")
 
 
 def read_program_page(value: object) -> ProgramPage:
@@ -175,7 +175,7 @@ def read_program_page(value: object) -> ProgramPage:
         DecodeError: if it is not such a document.
     """
     plain = _plain_page(value, "programs", _without_nulls)
-    return structure(plain, ProgramPage, "list of programs")
+    return _structured(plain, ProgramPage, "list of programs")
 
 
 def read_backend(value: object) -> BackendDocument:
@@ -184,13 +184,20 @@ def read_backend(value: object) -> BackendDocument:
     Raises:
         DecodeError: if it is not such a document.
     """
-    return structure(_without_nulls(value), BackendDocument, "backend")
+    return _structured(_without_nulls(value), BackendDocument, "backend")
+
+
+def _structured(plain: object, cls: type[T], what: str) -> T:
+    # Who only names these classes needs nothing that decodes.
+    from runtime_core.structured import structure
+
+    return structure(plain, cls, what)
 
 
 def _without_nulls(value: object) -> object:
     """Leave out what is null, so that the field's default holds."""
     if not isinstance(value, dict):
-        return value  # structure() says what is wrong with it
+        return value  # _structured() says what is wrong with it
     return {key: item for key, item in value.items() if item is not None}
 
 

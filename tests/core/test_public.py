@@ -43,6 +43,14 @@ def test_what_the_machine_takes_and_gives_is_public() -> None:
     assert names | {"CancelOutcome", "Failure"} <= set(runtime_core.__all__)
 
 
+def test_what_is_not_loaded_yet_is_listed_and_found() -> None:
+    assert set(runtime_core.__all__) <= set(dir(runtime_core))
+    found = runtime_core.__getattr__("JobMachine")
+    assert found is runtime_core.JobMachine
+    with pytest.raises(AttributeError, match="'runtime_core' has no attribute 'Nothing'"):
+        runtime_core.__getattr__("Nothing")
+
+
 def test_the_public_classes_are_documented() -> None:
     public = runtime_core.__all__
     undocumented = [
