@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import json
@@ -29,6 +30,7 @@ def loaded_by(statement: str) -> set[str]:
     """The modules that a statement adds to those of a fresh interpreter."""
     code = (
         "import sys; before = set(sys.modules)\n"
+        f"sys.path.insert(0, {str(SRC)!r})\n"
         f"{statement}\n"
         "added = sorted(set(sys.modules) - before)\n"
         "import json; print(json.dumps(added))"
@@ -37,22 +39,95 @@ def loaded_by(statement: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_importing_the_core_loads_attrs_and_transitions_only() -> None:
-    roots = {name.partition(".")[0] for name in loaded_by("import runtime_core")}
+TOUCHING = {"asyncio", "concurrent.futures", "http.client", "email", "multiprocessing", "random"}
+TOUCHING |= {"secrets", "select", "selectors", "socket", "ssl", "subprocess", "urllib.request"}
+DECODING = {"decoders", "json_limits", "npy", "structured", "tagged_json", "tagged_json_encoder"}
+LATE_IN_CORE = DECODING | {"documents", "job_handle", "journal", "journal_replay", "observer"}
+MACHINE = {"commands", "events", "lifecycle", "machine", "regions"}
+CLIENTS = {"client_calls", "http.client", "http.current_client", "http.session", "services.dialect"}
+CLIENTS |= {"tls", "transport", "websocket.client", "websocket.protocol"}
+JOBS = {"drivers.connector", "drivers.reactor", "job", "job_base", "service_jobs"}
+
+
+def test_importing_a_package_loads_none_of_its_modules() -> None:
+    roots = {name.partition(".")[0] for name in loaded_by("import adapters, runtime_core")}
+    assert roots - sys.stdlib_module_names == {"adapters", "runtime_core"}
+
+
+def test_importing_the_machine_loads_attrs_and_transitions_only() -> None:
+    loaded = loaded_by("from runtime_core import JobMachine")
+    roots = {name.partition(".")[0] for name in loaded}
     # `attrs` is two packages, and transitions needs six.
     allowed = {"runtime_core", "attr", "attrs", "transitions", "six"}
-    assert roots - sys.stdlib_module_names <= allowed
+    assert roots - sys.stdlib_module_names == allowed
+    assert loaded.isdisjoint(TOUCHING)
+    assert loaded >= {f"runtime_core.{name}" for name in MACHINE}
+    assert loaded.isdisjoint(f"runtime_core.{name}" for name in LATE_IN_CORE)
 
 
-def test_importing_the_core_loads_nothing_that_touches_the_world() -> None:
-    touching = {"asyncio", "concurrent.futures", "multiprocessing", "select", "selectors", "socket"}
-    touching |= {"random", "secrets", "ssl", "subprocess"}
-    assert loaded_by("import runtime_core").isdisjoint(touching)
+def test_importing_the_whole_core_loads_nothing_that_touches_the_world() -> None:
+    loaded = loaded_by("from runtime_core import *")
+    assert loaded >= {f"runtime_core.{name}" for name in MACHINE | LATE_IN_CORE}
+    assert loaded.isdisjoint(TOUCHING | {"cattrs", "numpy"})
 
 
-def test_importing_the_adapters_loads_none_of_the_extras() -> None:
+def test_importing_the_service_loads_neither_clients_nor_what_jobs_are_made_of() -> None:
+    loaded = loaded_by("from adapters import RuntimeService")
+    roots = {name.partition(".")[0] for name in loaded}
+    assert roots - sys.stdlib_module_names == {"adapters", "attr", "attrs", "runtime_core"}
+    assert loaded.isdisjoint(TOUCHING | {"pathlib", "urllib.parse", "ipaddress", "zlib"})
+    assert loaded.isdisjoint(f"adapters.{name}" for name in CLIENTS | JOBS)
+    assert loaded.isdisjoint(f"runtime_core.{name}" for name in MACHINE | LATE_IN_CORE)
+
+
+def test_making_a_service_loads_what_its_jobs_need() -> None:
+    # In the caller's thread: one with deadlines to keep must not import it.
+    made = "from adapters import RuntimeService; RuntimeService('http://127.0.0.1:1', 'token')"
+    loaded = loaded_by(made)
+    assert loaded >= {f"adapters.{name}" for name in CLIENTS | JOBS}
+    assert loaded >= {f"runtime_core.{name}" for name in MACHINE | DECODING - {"structured"}}
+    assert loaded >= {"transitions", "urllib3", "wsproto"}
+    assert loaded.isdisjoint({"asyncio", "cattrs", "concurrent.futures"})
+
+
+def test_importing_the_service_for_asyncio_loads_all_of_it() -> None:
+    # It is made on a loop, which must not wait for an import.
+    imported = loaded_by("from adapters import AsyncRuntimeService")
+    made = "AsyncRuntimeService('http://127.0.0.1:1', 'token')"
+    assert loaded_by(f"from adapters import AsyncRuntimeService; {made}") == imported
+
+
+def test_importing_all_of_the_adapters_loads_none_of_the_extras() -> None:
     extras = {"hypothesis", "numpy", "rich", "starlette", "uvicorn"}
-    assert loaded_by("import adapters").isdisjoint(extras)
+    loaded = loaded_by("from adapters import *")
+    assert "adapters.ray.service" in loaded
+    assert loaded.isdisjoint(extras)
+
+
+ASK_AT_ONCE = f"""
+import sys, threading
+sys.path.insert(0, {str(SRC)!r})
+import adapters, runtime_core
+
+names = [(package, name) for package in (adapters, runtime_core) for name in package.__all__]
+start, found = threading.Barrier(6), []
+
+def ask(first):
+    order = names[first:] + names[:first]
+    start.wait()
+    found.append({{(package.__name__, name): getattr(package, name) for package, name in order}})
+
+threads = [threading.Thread(target=ask, args=(len(names) * i // 6,)) for i in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 6 and all(each == found[0] for each in found)
+"""
+
+
+def test_threads_that_name_things_for_the_first_time_at_once_get_the_same() -> None:
+    subprocess.run([sys.executable, "-I", "-c", ASK_AT_ONCE], check=True, timeout=60)
 
 
 # ---- what is public, what ships ----------------------------------------------------------------
@@ -65,6 +140,25 @@ def test_every_public_name_resolves(name: str) -> None:
     assert public
     assert len(public) == len(set(public))
     assert [missing for missing in public if not hasattr(package, missing)] == []
+    assert set(public) <= set(dir(package))
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'odd'"):
+        _ = package.odd
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_public_name_is_for_programs_what_it_is_for_type_checkers(name: str) -> None:
+    package = importlib.import_module(name)
+    tree = ast.parse((SRC / name / "__init__.py").read_text(encoding="utf-8"))
+    checked = {
+        alias.name: statement.module
+        for statement in ast.walk(tree)
+        if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith(f"{name}.")
+        for alias in statement.names
+    }
+    assert checked == package._AT_FIRST_USE
+    assert set(checked) == set(package.__all__)
+    # A module that is imported becomes an attribute, and would stand in for such a name.
+    assert {path.stem for path in (SRC / name).iterdir()}.isdisjoint(checked)
 
 
 def test_the_installed_version_is_the_projects() -> None:

@@ -4,7 +4,7 @@ Each import happens in a fresh interpreter, isolated from the current folder and
 environment, and next to one that imports nothing:
 
     ours          `RuntimeService`, which runs, follows and cancels jobs
-    ours-at-work  that, and all that a first job over HTTP and a websocket loads besides
+    ours-at-work  that, and one made: nothing of ours, nor of others', is loaded later by a job
     ours-core     `JobMachine`, for those who bring their own transport
     ibmq          `IBMQ`, as the original's documentation begins
     ibm-runtime   `QiskitRuntimeService`, as its successor's does
@@ -32,8 +32,8 @@ from _protocol import serve, value
 IMPORTS = {
     "ours": "from adapters import RuntimeService",
     "ours-at-work": "from adapters import RuntimeService\n"
-    "import adapters.websocket.protocol, adapters.drivers.reactor, runtime_core.structuring\n"
-    "import cattrs, wsproto, encodings.idna",
+    "RuntimeService('http://127.0.0.1:1', 'token')\n"
+    "import encodings.idna",  # by the standard library, when a host's name is looked up
     "ours-core": "from runtime_core import JobMachine",
     "ibmq": "from qiskit.providers.ibmq import IBMQ",
     "ibm-runtime": "from qiskit_ibm_runtime import QiskitRuntimeService",

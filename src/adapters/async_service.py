@@ -8,6 +8,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+# What `RuntimeService` loads when one is made: a running loop must not wait for that.
+import adapters.client_calls
+import adapters.service_jobs
+import adapters.websocket.client  # noqa: F401
 from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
 from adapters.backend import RuntimeBackend
 from adapters.drivers.asyncio_reactor import AsyncioReactor

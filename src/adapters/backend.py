@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from runtime_core.documents import BackendDocument
+if TYPE_CHECKING:
+    from runtime_core.documents import BackendDocument
 
 
 class BackendName(str):

@@ -12,7 +12,7 @@ from adapters.http.current_client import CurrentRuntimeClient
 from adapters.paging import entries
 from adapters.run_options import RunOptions
 from adapters.service_calls import Submitted
-from adapters.services.ibm_legacy import as_promised
+from adapters.services.promises import as_promised
 from runtime_core.documents import BackendDocument, read_backend, read_job_page
 from runtime_core.errors import OptionsError
 from runtime_core.events import LifecycleEvent, UnknownStatusReported

@@ -10,7 +10,8 @@ from typing import Any
 from adapters.http.transport import asked
 from adapters.services import ibm_current
 from adapters.services.dialect import DocumentReader, dialect_of
-from adapters.services.ibm_legacy import as_promised, created_at
+from adapters.services.ibm_legacy import created_at
+from adapters.services.promises import as_promised
 from runtime_core.documents import JobDocument
 from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import JobQueued

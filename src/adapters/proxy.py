@@ -10,10 +10,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 
+from adapters.defaults import ENVIRONMENT
 from adapters.http.address import ServiceAddress
-
-ENVIRONMENT: Final = "environment"
-"""In place of a proxy's URL: what the environment says."""
 
 _FORM: Final = "write it as http://host:port or http://user:password@host:port"
 _HOST: Final = re.compile(r"[A-Za-z0-9._~:%-]+")

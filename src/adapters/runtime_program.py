@@ -6,11 +6,13 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.parameters import ParameterNamespace
-from runtime_core.documents import ProgramDocument
 from runtime_core.errors import NotAuthorizedError, TransportError
+
+if TYPE_CHECKING:
+    from runtime_core.documents import ProgramDocument
 
 
 class RuntimeProgram:

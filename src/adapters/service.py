@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-import attrs
-
 from adapters.backend import RuntimeBackend
-from adapters.client_calls import ClientCalls
 from adapters.closing import Closing
-from adapters.http.client import RuntimeClient
-from adapters.http.credentials import TokenProvider
-from adapters.http.current_client import CurrentRuntimeClient
-from adapters.http.transport import ClientTransport, StreamClient
-from adapters.job import InterimCallback, RuntimeJob
-from adapters.job_base import JobArguments
-from adapters.parameters import ParameterNamespace, plain_inputs
-from adapters.proxy import ENVIRONMENT
-from adapters.run_options import RunOptions
-from adapters.service_calls import ServiceCalls
-from adapters.service_programs import ProgramKeeper, ServicePrograms
-from adapters.services.dialect import DocumentReader, dialect_of
-from adapters.services.ibm_legacy import as_promised
-from adapters.tls import ClientCert, FilePath
-from adapters.transport import DEFAULT_STATUS_RATE, Transport
-from adapters.transport_jobs import TransportJobs
-from adapters.value_type import Value
-from adapters.websocket.client import RuntimeWebsocketClient
-from runtime_core.decoders import Decoder, DecoderRegistry, ResultDecoder, choose_decoder
-from runtime_core.documents import read_job
+from adapters.defaults import DEFAULT_STATUS_RATE, ENVIRONMENT
+from adapters.service_programs import ServicePrograms
 from runtime_core.errors import UsageError
-from runtime_core.events import JobQueued, UnknownStatusReported
-from runtime_core.job_handle import JobHandle
-from runtime_core.observer import Observer
-from runtime_core.states import JobState
-from runtime_core.tags import AnyTag
 
+# What speaks with a service, and what jobs are made of, is loaded when a service is made: in the
+# caller's thread, before anything has a deadline.
 if TYPE_CHECKING:
+    import ssl
+
+    from adapters.http.client import RuntimeClient
+    from adapters.http.credentials import TokenProvider
+    from adapters.http.transport import StreamClient
+    from adapters.job import InterimCallback, RuntimeJob
+    from adapters.job_base import JobArguments
     from adapters.local.service import LocalRuntimeService
+    from adapters.parameters import ParameterNamespace
     from adapters.ray.service import RayRuntimeService
+    from adapters.run_options import RunOptions
+    from adapters.service_calls import ServiceCalls
+    from adapters.service_programs import ProgramKeeper
+    from adapters.tls import ClientCert, FilePath
+    from adapters.transport import Transport
+    from adapters.value_type import Value
+    from runtime_core.decoders import Decoder, DecoderRegistry
+    from runtime_core.job_handle import JobHandle
+    from runtime_core.observer import Observer
+    from runtime_core.states import JobState
+    from runtime_core.tags import AnyTag
 
 
 class _Network(TypedDict):
@@ -163,6 +157,8 @@ class RuntimeService(ServicePrograms, Closing):
         streams: StreamClient | None
         match dialect:
             case "current":
+                from adapters.http.current_client import CurrentRuntimeClient
+
                 if resume != "live" or streams_result is not None:
                     raise UsageError(
                         "resume and streams_result: the current dialect has no streams"
@@ -170,6 +166,9 @@ class RuntimeService(ServicePrograms, Closing):
                 client = CurrentRuntimeClient(url, access_token, instance, **network)
                 streams = None
             case "legacy":
+                from adapters.http.client import RuntimeClient
+                from adapters.websocket.client import RuntimeWebsocketClient
+
                 if instance:
                     raise UsageError('instance is of the current dialect: dialect="current"')
                 client = RuntimeClient(url, access_token, **network)
@@ -193,6 +192,9 @@ class RuntimeService(ServicePrograms, Closing):
         account: Mapping[str, str] | None = None,
     ) -> None:
         """Speak with a service by a client, instead of `__init__`."""
+        from adapters.client_calls import ClientCalls
+        from adapters.http.transport import ClientTransport
+
         self._client = client
         traits = None if streams is None else streams.traits
         self._set_up(
@@ -214,10 +216,15 @@ class RuntimeService(ServicePrograms, Closing):
         observer: Observer | None = None,
     ) -> None:
         """Have jobs by a transport, and everything else by `calls`, instead of `__init__`."""
+        from adapters.service_jobs import ServiceJobs
+        from runtime_core.decoders import DecoderRegistry
+
         super().__init__(programs)
         self._calls = calls
         known = DecoderRegistry() if decoders is None else decoders
-        self._jobs = TransportJobs(transport, None, known, on_unknown_status, observer)
+        self._jobs = ServiceJobs(
+            transport, None, known, on_unknown_status, observer, calls, self._backend
+        )
 
     @staticmethod
     def local(
@@ -348,19 +355,7 @@ class RuntimeService(ServicePrograms, Closing):
         image: str,
     ) -> JobArguments:
         """Submit a job; see `run`."""
-        decoder = ResultDecoder if result_decoder is None else result_decoder
-        # Before the job is there: nobody would learn its id from a refusal.
-        choose_decoder(program_id, self._jobs.decoders, None, decoder)
-        params = plain_inputs(inputs)
-        submitted = self._calls.submit(program_id, options, params, image)
-        return attrs.evolve(
-            self._jobs.known(submitted.job_id, program_id),
-            backend=self._backend(submitted.backend),
-            params=params,
-            result_decoder=decoder,
-            image=submitted.image,
-            initial=JobQueued(),
-        )
+        return self._jobs.submit(program_id, options, inputs, result_decoder, image)
 
     def job(self, job_id: str) -> RuntimeJob:
         """Find a job again.
@@ -401,7 +396,7 @@ class RuntimeService(ServicePrograms, Closing):
 
     def _find_job(self, job_id: str) -> JobArguments:
         """Find a job again; see `job`."""
-        return self._told(self._calls.job_get(job_id))
+        return self._jobs.find(job_id)
 
     def jobs(
         self,
@@ -429,9 +424,7 @@ class RuntimeService(ServicePrograms, Closing):
         self, limit: int | None, skip: int, pending: bool | None, program_id: str | None
     ) -> list[JobArguments]:
         """Find jobs; see `jobs`."""
-        documents = self._calls.jobs_get(limit, skip, pending, program_id)
-        found = {each.job_id: each for each in map(self._told, documents)}
-        return list(found.values())
+        return self._jobs.find_all(limit, skip, pending, program_id)
 
     def delete_job(self, job_id: str) -> None:
         """Remove a job that has ended, and its result. That cannot be taken back.
@@ -473,23 +466,7 @@ class RuntimeService(ServicePrograms, Closing):
 
     def _make_job(self, given: JobArguments, callback: InterimCallback | None = None) -> RuntimeJob:
         """Make a job of the class that this service gives."""
-        return RuntimeJob(**given.keywords, user_callback=callback)
-
-    def _told(self, answer: object) -> JobArguments:
-        """Read what the service says of a job."""
-        document = as_promised(self._read_document, answer)
-        said = self._calls.known_state(answer)
-        return attrs.evolve(
-            self._jobs.known(document.id, document.program_id),
-            backend=self._backend(document.backend),
-            image=document.image,
-            initial=None if isinstance(said, UnknownStatusReported) else said,
-            document=document,
-        )
-
-    @property
-    def _read_document(self) -> DocumentReader:
-        return dialect_of(self._jobs.transport).read_document or read_job
+        return self._jobs.job(given, callback)
 
 
 def checked_rate(status_requests_per_second: float) -> float:

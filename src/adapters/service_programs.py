@@ -6,16 +6,15 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from adapters.paging import entries
-from adapters.programs import program_name, read_source
 from adapters.runtime_program import RuntimeProgram
-from adapters.services.ibm_legacy import as_promised
-from runtime_core.documents import ProgramDocument, read_program, read_program_page
+from adapters.services.promises import as_promised
 from runtime_core.errors import TransportError, UsageError
-from runtime_core.tagged_json import encode_tagged
+
+if TYPE_CHECKING:
+    from runtime_core.documents import ProgramDocument
 
 _PLAIN_FACTS = ("name", "description", "max_execution_time", "spec")
 
@@ -174,6 +173,9 @@ class ServicePrograms:
             NotAuthorizedError: if this user may not upload programs.
             TransportError: if the service did not take it.
         """
+        from adapters.programs import program_name, read_source
+        from runtime_core.tagged_json_encoder import encode_tagged
+
         facts = read_metadata(metadata)
         source = read_source(data)
         given = facts.pop("name", None)
@@ -229,6 +231,8 @@ class ServicePrograms:
         Warns:
             UserWarning: if nothing is to be changed.
         """
+        from adapters.programs import read_source
+
         facts = {
             key: value for key, value in read_metadata(metadata).items() if key in _PLAIN_FACTS
         }
@@ -268,6 +272,8 @@ class ServicePrograms:
     # ---- what is kept --------------------------------------------------------------------------
 
     def _list(self) -> list[RuntimeProgram]:
+        from runtime_core.documents import ProgramDocument, read_program_page
+
         def page(size: int, offset: int) -> tuple[Sequence[object], int]:
             answer = as_promised(read_program_page, self._program_calls.programs_get(size, offset))
             return answer.programs, answer.count
@@ -286,6 +292,8 @@ class ServicePrograms:
             known.refresh()
 
     def _ask(self, program_id: str) -> ProgramDocument:
+        from runtime_core.documents import read_program
+
         return as_promised(read_program, self._program_calls.program_get(program_id))
 
     def _made(self, document: ProgramDocument) -> RuntimeProgram:
@@ -304,7 +312,8 @@ def read_metadata(metadata: Mapping[str, Any] | str | os.PathLike[str] | None) -
         return dict(metadata)
     path = os.fspath(metadata)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     except (OSError, ValueError) as error:
         raise UsageError(f"the metadata cannot be read from {path}: {error}") from error
     try:

@@ -8,13 +8,11 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
+from adapters.defaults import DEFAULT_STATUS_RATE
 from adapters.proxy import Proxy
 from runtime_core.commands import OpenStream, RequestCommand
 from runtime_core.events import ReplyEvent, StreamEvent
 from runtime_core.traits import ServiceTraits
-
-DEFAULT_STATUS_RATE = 10.0
-"""How many status requests a service gets in a second at most, for all its jobs together."""
 
 
 def usable_rate(said: object) -> float:

@@ -8,12 +8,12 @@ from typing import Any
 import attrs
 import pytest
 
+from adapters.defaults import DEFAULT_STATUS_RATE
 from adapters.http.retry import RETRYABLE_STATUS
 from adapters.http.transport import ClientListing, ClientTransport, as_transport_error
 from adapters.services.dialect import CURRENT, LEGACY, Dialect
 from adapters.services.ibm_legacy import TRAITS
 from adapters.transport import (
-    DEFAULT_STATUS_RATE,
     ListedPage,
     ServiceTransport,
     StreamEndpoint,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.services import ibm_legacy as dialect
+from adapters.services.promises import as_promised
 from runtime_core.documents import read_job, read_job_page, read_program, read_program_page
 from runtime_core.errors import DecodeError, TransportError, UsageError
 from runtime_core.events import (
@@ -186,12 +187,12 @@ def test_created_that_is_no_time_is_refused(text: str) -> None:
 def test_a_document_of_another_shape_is_a_transport_error(read: object) -> None:
     assert callable(read)
     with pytest.raises(TransportError, match="not what the call promises") as caught:
-        dialect.as_promised(read, ["odd"])
+        as_promised(read, ["odd"])
     assert isinstance(caught.value.__cause__, DecodeError)
 
 
 def test_a_document_is_read() -> None:
-    document = dialect.as_promised(read_job, {"id": "j1", "status": "Queued"})
+    document = as_promised(read_job, {"id": "j1", "status": "Queued"})
     assert (document.id, document.status) == ("j1", "Queued")
 
 

@@ -102,8 +102,8 @@ def test_a_service_hands_it_to_its_jobs() -> None:
 
     arguments: dict[str, object] = {"id": "j1", "status": "RUNNING"}
     with RuntimeService("http://127.0.0.1:1", "t", observer=observer) as service:
-        assert service._told(arguments).observer is observer
-        made: list[RuntimeJob | JobArguments] = [service._make_job(service._told(arguments))]
+        assert service._jobs.told(arguments).observer is observer
+        made: list[RuntimeJob | JobArguments] = [service._make_job(service._jobs.told(arguments))]
         assert service._taken_up(HANDLE, None, None).observer is observer
     assert made
     for each in TransportService, AsyncTransportService:
@@ -114,5 +114,5 @@ def test_a_service_hands_it_to_its_jobs() -> None:
             is observer
         )
     wrapped = AsyncRuntimeService("http://127.0.0.1:1", "t", observer=observer)
-    assert wrapped._service._told(arguments).observer is observer
+    assert wrapped._service._jobs.told(arguments).observer is observer
     wrapped._service.close()

@@ -6,8 +6,9 @@ import base64
 
 import pytest
 
+from adapters.defaults import ENVIRONMENT
 from adapters.http.address import ServiceAddress
-from adapters.proxy import ENVIRONMENT, Proxy, proxy_for
+from adapters.proxy import Proxy, proxy_for
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method")
 

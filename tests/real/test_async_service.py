@@ -8,7 +8,7 @@ import logging
 import textwrap
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 from conditions import PATIENCE, eventually
@@ -203,9 +203,9 @@ def test_it_belongs_to_the_loop_in_which_it_was_first_used(process: OwnService) 
 
 def test_it_takes_what_the_synchronous_one_takes() -> None:
     named = inspect.signature(RuntimeService).parameters
-    hints = get_type_hints(RuntimeService.__init__)
-    expected = {name: hints[name] for name in [*named][2:]}
-    assert get_type_hints(ServiceOptions) == expected
+    taken = {name: each.annotation for name, each in [*named.items()][2:]}
+    options = ServiceOptions.__annotations__
+    assert {name: hint.__forward_arg__ for name, hint in options.items()} == taken
 
 
 def test_it_has_the_names_of_the_synchronous_one() -> None:

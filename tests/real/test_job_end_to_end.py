@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +56,32 @@ def test_a_job_says_where_it_runs(service: OwnService) -> None:
     job.result(timeout=PATIENCE)
     assert recorder.values == [{"backend": "here"}]
     assert job.backend().name == service.job(job.job_id()).backend().name == "here"
+
+
+FIRST_JOB = """
+import sys
+from adapters import RuntimeService
+
+service = RuntimeService(*sys.argv[1:], resume="offset")
+before = set(sys.modules)
+interim = []
+inputs = {"n": 2, "result": 3}
+with service.run("counts", None, inputs, lambda _, value: interim.append(value)) as job:
+    assert (job.result(timeout=20), interim) == (3, [0, 1])
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_first_job_imports_nothing_any_more(service: OwnService) -> None:
+    """Threads with deadlines would wait for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_JOB, service.url, service.token],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    # What the name of a host is encoded with, by Python itself.
+    assert set(done.stdout.split()) <= {"encodings.idna", "stringprep"}
 
 
 # ---- cancelling ----------------------------------------------------------------------------

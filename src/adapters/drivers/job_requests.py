@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from adapters.defaults import DEFAULT_STATUS_RATE
 from adapters.drivers.loop import Task, TimerHandle
 from adapters.drivers.performers import Performer
 from adapters.drivers.questions import Question
 from adapters.drivers.reactor import Reactor
 from adapters.drivers.status_budget import StatusBudget
 from adapters.transport import (
-    DEFAULT_STATUS_RATE,
     AsyncTransport,
     ServiceTransport,
     Transport,

@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
+from adapters.defaults import DEFAULT_STATUS_RATE
 from adapters.drivers.listing_pass import PAGE, ListingPass
 from adapters.drivers.loop import Task, TimerHandle
 from adapters.drivers.questions import Question, Queue
 from adapters.drivers.rate import TOO_MANY_REQUESTS, SlowDown, TokenBucket
-from adapters.transport import DEFAULT_STATUS_RATE, ListedPage
+from adapters.transport import ListedPage
 from runtime_core.errors import TransportError, stated
 from runtime_core.events import ReplyEvent, RequestFailed
 from runtime_core.scrub import scrubbed

@@ -7,9 +7,10 @@ from typing import Self
 
 import attrs
 
+from adapters.defaults import ENVIRONMENT
 from adapters.http.address import ServiceAddress
 from adapters.http.credentials import Credentials, TokenProvider
-from adapters.proxy import ENVIRONMENT, Proxy, proxy_for
+from adapters.proxy import Proxy, proxy_for
 from adapters.tls import ClientCert, FilePath, client_context
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from adapters.defaults import ENVIRONMENT
 from adapters.http.client import RuntimeClient
 from adapters.http.credentials import TokenProvider
 from adapters.http.session import Answer, Request
-from adapters.proxy import ENVIRONMENT
 from adapters.services import ibm_current
 from adapters.services.dialect import CURRENT
 from adapters.services.ibm_legacy import job_path

@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 from adapters.closing import Closing
+from adapters.defaults import DEFAULT_STATUS_RATE, ENVIRONMENT
 from adapters.http.access import ServiceAccess
 from adapters.http.credentials import TokenProvider
 from adapters.http.failures import Failure
 from adapters.http.refusals import of_kind
 from adapters.http.session import Answer, HttpSession, Request
-from adapters.proxy import ENVIRONMENT
 from adapters.services.calls import Call, JobCalls
 from adapters.services.dialect import Dialect
 from adapters.tls import ClientCert, FilePath
-from adapters.transport import DEFAULT_STATUS_RATE
 from runtime_core.errors import (
     DecodeError,
     NotAuthorizedError,

@@ -19,7 +19,8 @@ from adapters.local.replies import cancel, ending, status_event
 from adapters.local.runner_calls import RunnerCalls
 from adapters.local.submission import Submission
 from adapters.run_options import RunOptions
-from adapters.services.ibm_legacy import RAN_TOO_LONG, as_promised
+from adapters.services.ibm_legacy import RAN_TOO_LONG
+from adapters.services.promises import as_promised
 from adapters.transport import StreamFile
 from adapters.value_type import Value
 from runtime_core.commands import (

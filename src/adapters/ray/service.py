@@ -6,10 +6,10 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.defaults import DEFAULT_STATUS_RATE, ENVIRONMENT
 from adapters.http.credentials import TokenProvider
 from adapters.job import InterimCallback, RuntimeJob
 from adapters.parameters import ParameterNamespace
-from adapters.proxy import ENVIRONMENT
 from adapters.ray.calls import RayCalls
 from adapters.ray.client import RayClient
 from adapters.ray.log_routes import LogRoutes
@@ -21,7 +21,6 @@ from adapters.ray.transport import RayTransport
 from adapters.run_options import RunOptions
 from adapters.service import RuntimeService, checked_rate
 from adapters.tls import ClientCert, FilePath
-from adapters.transport import DEFAULT_STATUS_RATE
 from adapters.value_type import Value
 from runtime_core.decoders import Decoder, DecoderRegistry
 from runtime_core.observer import Observer

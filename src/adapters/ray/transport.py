@@ -25,7 +25,7 @@ from adapters.ray.package import ENTRYPOINT, Order, order_env, pack_program
 from adapters.ray.programs import RayPrograms
 from adapters.services import ray_jobs
 from adapters.services.dialect import Dialect
-from adapters.services.ibm_legacy import as_promised
+from adapters.services.promises import as_promised
 from adapters.services.ray_jobs import RAY, TRAITS, is_final, nonce_of
 from adapters.transport import Stream
 from runtime_core.commands import (

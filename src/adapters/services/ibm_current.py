@@ -16,7 +16,7 @@ import attrs
 
 from adapters.services import ibm_legacy
 from adapters.services.ibm_legacy import RAN_TOO_LONG_REASON
-from adapters.services.places import NOT_PROMISED
+from adapters.services.promises import NOT_PROMISED
 from adapters.services.words import status_words
 from runtime_core.errors import TransportError, UsageError
 from runtime_core.events import (

@@ -8,16 +8,16 @@ every path is made here and nowhere else: an id that could lead to another path 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urlencode
 
 from adapters.services.calls import JobCalls, quoted_id
 from adapters.services.job_lists import listed
-from adapters.services.places import NOT_PROMISED
+from adapters.services.promises import NOT_PROMISED
 from adapters.services.words import status_words
-from runtime_core.errors import DecodeError, TransportError
+from runtime_core.errors import TransportError
 from runtime_core.events import (
     JobCancelled,
     JobFailed,
@@ -27,8 +27,6 @@ from runtime_core.events import (
 )
 from runtime_core.traits import Resume, ServiceTraits
 from runtime_core.value_path import shown
-
-T = TypeVar("T")
 
 TRAITS: Final = ServiceTraits(pushes=True, resume=Resume.LIVE, streams_result=True)
 """The service, at its least: nothing in its protocol lets a client resume a stream, and some
@@ -191,20 +189,6 @@ def created_at(created: str) -> datetime:
             f"{NOT_PROMISED}: expected an ISO 8601 time at $.created, got {shown(created)}."
         ) from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def as_promised(read: Callable[[object], T], answer: object) -> T:
-    """Read an answer of the service with one of the `read_*` functions of `documents`.
-
-    For instance ``as_promised(read_job, client.job_get(job_id))``.
-
-    Raises:
-        TransportError: if the answer is not what the call promises.
-    """
-    try:
-        return read(answer)
-    except DecodeError as error:
-        raise TransportError(f"{NOT_PROMISED}: {error}") from error
 
 
 # ---- logs --------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from adapters.services.places import NOT_PROMISED, Place
+from adapters.services.places import Place
+from adapters.services.promises import NOT_PROMISED
 from runtime_core.errors import TransportError
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 from runtime_core.value_path import shown
-
-NOT_PROMISED: Final = "The answer is not what the call promises"
-"""How the errors about such documents begin."""
 
 Where: TypeAlias = str | tuple[str, ...]
 """A place, its steps joined by dots; or several, of which the first that holds something counts."""

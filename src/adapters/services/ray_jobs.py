@@ -16,7 +16,7 @@ import attrs
 
 from adapters.services.calls import JobCalls, quoted_id
 from adapters.services.dialect import Dialect
-from adapters.services.places import NOT_PROMISED
+from adapters.services.promises import NOT_PROMISED
 from adapters.services.ray_errors import read_error
 from adapters.services.ray_reason import clean_reason
 from adapters.services.words import status_words

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias, assert_never
 
-from adapters.services.places import NOT_PROMISED, Place, Places, Where
+from adapters.services.places import Place, Places, Where
+from adapters.services.promises import NOT_PROMISED
 from runtime_core.errors import TransportError
 from runtime_core.events import (
     JobCancelled,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from adapters.defaults import ENVIRONMENT
 from adapters.http.access import ServiceAccess
 from adapters.http.credentials import TokenProvider
-from adapters.proxy import ENVIRONMENT
 from adapters.services.ibm_legacy import TOKEN_HEADER, TRAITS, stream_path
 from adapters.tls import ClientCert, FilePath
 from adapters.transport import StreamEndpoint
