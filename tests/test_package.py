@@ -97,6 +97,12 @@ def test_importing_the_service_for_asyncio_loads_all_of_it() -> None:
     assert loaded_by(f"from adapters import AsyncRuntimeService; {made}") == imported
 
 
+@pytest.mark.parametrize("name", ["AsyncTransportService", "LocalRunner", "TransportService"])
+def test_who_brings_a_transport_does_without_what_speaks_http(name: str) -> None:
+    loaded = loaded_by(f"from adapters import {name}")
+    assert loaded.isdisjoint({"cattrs", "h11", "http.client", "urllib3", "wsproto"})
+
+
 def test_importing_all_of_the_adapters_loads_none_of_the_extras() -> None:
     extras = {"hypothesis", "numpy", "rich", "starlette", "uvicorn"}
     loaded = loaded_by("from adapters import *")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -13,6 +12,7 @@ import adapters.client_calls
 import adapters.service_jobs
 import adapters.websocket.client  # noqa: F401
 from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
+from adapters.async_submission import Submitted
 from adapters.backend import RuntimeBackend
 from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.job_base import JobArguments
@@ -29,8 +29,6 @@ from runtime_core.tags import AnyTag
 
 if TYPE_CHECKING:
     from adapters.ray.options import RayOptions
-
-logger = logging.getLogger(__name__)
 
 
 class AsyncRuntimeService:
@@ -270,26 +268,3 @@ class AsyncRuntimeService:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-class Submitted:
-    """A submission that goes on when its caller is cancelled: somebody must learn the job's id."""
-
-    def __init__(self) -> None:
-        self._job_id: str | None = None
-        self._is_forsaken = False
-
-    def tell(self, job_id: str) -> None:
-        """On a thread: the job is there."""
-        self._job_id = job_id
-        if self._is_forsaken:
-            self._log()
-
-    def forsake(self) -> None:
-        """On the loop: the caller has gone."""
-        self._is_forsaken = True
-        if self._job_id is not None:
-            self._log()
-
-    def _log(self) -> None:
-        logger.warning("job %s was submitted, though its caller was cancelled", self._job_id)

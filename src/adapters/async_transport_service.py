@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 from adapters.async_job import AsyncInterimCallback, AsyncRuntimeJob
-from adapters.async_service import Submitted
+from adapters.async_submission import Submitted
 from adapters.drivers.asyncio_reactor import AsyncioReactor
 from adapters.parameters import ParameterNamespace
 from adapters.transport import AsyncTransport, Transport

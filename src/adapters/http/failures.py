@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import attrs
 from urllib3 import exceptions
 
+from adapters.http.one_line import shortened
 from adapters.http.retry import RETRYABLE_STATUS
 from adapters.http.tunnel import WHO_ASKS, refused
 from adapters.proxy import Proxy
@@ -198,13 +199,6 @@ def _parsed(body: bytes) -> object:
     with suppress(ValueError, RecursionError):
         return json.loads(body.decode("utf-8", errors="replace"))
     return _NO_JSON
-
-
-def shortened(text: str, limit: int = 300) -> str:
-    """Bring a text of unknown size to one printable line of at most `limit` characters."""
-    line = " ".join(text[: 4 * limit].split())
-    line = "".join(letter if letter.isprintable() else "?" for letter in line)
-    return line if len(line) <= limit else f"{line[: limit - 5]}[...]"
 
 
 def _words(value: object) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar, assert_never
 
 import attrs
 
-from adapters.http.failures import shortened
+from adapters.http.one_line import shortened
 from adapters.http.retry import RETRYABLE_STATUS
 from adapters.services.dialect import Dialect, dialect_of
 from adapters.services.job_lists import ListReader

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from adapters.http.access import ServiceAccess
-from adapters.http.failures import shortened, status_failure, told_by
+from adapters.http.failures import status_failure, told_by
+from adapters.http.one_line import shortened
 from adapters.http.retry import http_date, retry_after_seconds
 from adapters.ray.log_events import Outcome
 from adapters.ray.log_routes import LogRoutes
