@@ -1,7 +1,7 @@
 """Runs one program inside a process of its own: the child's side of `runner`.
 
-The service starts this file by its path, not as a module: `adapters` imports far more than a
-program needs, and every job pays for what is imported here.
+The service starts this file by its path, not as a module: with that would come `adapters`, and
+every job pays for what is imported here. Of `runtime_core` that is what reads and writes values.
 
 What it is given:
 
@@ -34,7 +34,6 @@ import sys
 import threading
 import types
 from collections.abc import Callable
-from importlib.machinery import PathFinder
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
@@ -146,35 +145,6 @@ class UserMessenger:
         return self._encode(value)
 
 
-class _DeferredPackage(types.ModuleType):
-    """A package whose `__init__` runs when something of it is asked for, if ever."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "__all__" or not name.startswith("__"):
-            self.__class__ = types.ModuleType  # type: ignore[assignment]
-            spec = self.__spec__
-            assert spec is not None
-            assert spec.loader is not None
-            spec.loader.exec_module(self)
-            return getattr(self, name)
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-
-
-def _defer_package(name: str) -> None:
-    """Have modules of the package imported without its `__init__`.
-
-    That of `runtime_core` imports all of it, which would be half of what a job costs; a program
-    that imports it itself gets it whole.
-    """
-    spec = PathFinder.find_spec(name)
-    assert spec is not None
-    package = _DeferredPackage(name)
-    package.__spec__ = spec
-    package.__file__ = spec.origin
-    package.__path__ = spec.submodule_search_locations or []
-    sys.modules[name] = package
-
-
 class UnrunnableError(Exception):
     """The program cannot be called; the message says why, and a traceback would say nothing."""
 
@@ -187,7 +157,6 @@ def main() -> None:
     _set_up_streams(order["log_level"])
     sys.path[:0] = order.get("libraries", ())
     # After the streams are set up: its errors belong into the logs.
-    _defer_package("runtime_core")
     from runtime_core.tagged_json import decode_tagged, encode_tagged
 
     messenger = UserMessenger(report, encode_tagged)
