@@ -568,7 +568,10 @@ def test_a_data_directory_that_is_a_file_gets_a_sentence(write: Write) -> None:
 def test_only_what_is_needed_is_imported() -> None:
     script = "import sys, adapters.cli.attend; sys.exit('rich' in sys.modules)"
     assert cli_script(script) == 0
-    slow = "{'rich', 'argcomplete', 'cattrs', 'sqlite3', 'starlette', 'multiprocessing'}"
+    slow = (
+        "{'rich', 'argcomplete', 'cattrs', 'sqlite3', 'starlette', 'multiprocessing', "
+        "'transitions', 'urllib3', 'wsproto'}"
+    )
     script = (
         "import sys, contextlib, adapters.cli\n"
         "with contextlib.suppress(SystemExit): adapters.cli.main(['--help'])\n"
