@@ -22,12 +22,14 @@ from runtime_core.value_path import shown
 
 _PIECE = 1 << 20  # characters looked at in one go: small copies, however long the text is
 _SMALL = 4096  # characters of a text for which a look at its structure costs more than the parser
+_LEVELS = 16  # of lists and dicts that are taken out as a whole to see how deep a text is
 _FEW = 64  # up to so many it is quicker to find the places of a character than to count them
 _FIRST_BRACKET = re.compile(r"[ \t\n\r]*[\[{]")
 _FIRST_QUOTE = re.compile(r'[ \t\n\r]*"')
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # as signed bytes: one deeper, one back
+_PAIR = b"\x01\xff"
 
 
 def _at_least_one(_: object, field: attrs.Attribute[int], value: object) -> None:
@@ -204,9 +206,12 @@ def _is_shallow(text: str, max_depth: int) -> bool:
         piece = text[start : start + _PIECE].encode("utf-8", "replace")
         marks = (quote + piece.translate(None, _NOT_STRUCTURE)).replace(b'""', b"")
         quote = b'"' if marks.endswith(b'"') else b""  # its pair may begin the next piece
-        marks = marks.removesuffix(b'"')
-        steps = memoryview(marks.translate(_STEPS)).cast("b")
-        if b'"' in marks or max(accumulate(steps, initial=depth)) > max_depth:
+        marks, levels = marks.removesuffix(b'"').translate(_STEPS), 0
+        while len(marks) > _FEW and levels < _LEVELS:
+            # The innermost lists and dicts: without them the rest is one level less deep, or none.
+            marks, levels = marks.replace(_PAIR, b""), levels + 1
+        steps = memoryview(marks).cast("b")
+        if b'"' in marks or levels + max(accumulate(steps, initial=depth)) > max_depth:
             return False
         depth += sum(steps)
     return not quote

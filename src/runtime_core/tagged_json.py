@@ -42,9 +42,6 @@ __all__ = ["DecodeLimits", "decode_tagged", "encode_tagged", "load_tagged"]
 
 _DEFAULT_LIMITS = DecodeLimits()
 
-# Interim results are many, small, and mostly plain JSON: `json.loads`, but for what it does in
-# Python, is the quickest for them. No dict is tagged where no key is, escaped or not.
-_parse_plain = json.JSONDecoder().raw_decode
 _WHITE_SPACE = " \t\n\r"
 
 # What a table takes for each of its items while it grows, in bytes.
@@ -83,18 +80,28 @@ def load_tagged(
         json.JSONDecodeError: if the text is not JSON.
         DecodeError: for everything else that `decode_tagged` refuses.
     """
-    if limits.allow_any(text) and "__type__" not in text and "\\u" not in text:
+    # Interim results are many and small, and making a reader and a parser for each takes as long as
+    # reading it. What is not read here, for whatever reason, is read below, or its error is told.
+    if limits.allow_any(text):
         try:
-            value, end = _parse_plain(text)
-            if end == len(text) or not text[end:].strip(_WHITE_SPACE):
-                return value
-        except (ValueError, RecursionError):
-            pass  # What is wrong with it is said below.
+            if not _may_hold_tags(text):
+                return _parse_plain(text)
+            if not tags and "ndarray" not in text:
+                return _parse_simple(text)
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            pass
     return _load_checked(text, limits, tags)
+
+
+def _may_hold_tags(text: str) -> bool:
+    # No dict is tagged where no key is, escaped or not. Single characters are found in no time.
+    return ("_" in text and "__type__" in text) or ("\\" in text and "\\u" in text)
 
 
 def _load_checked(text: str, limits: DecodeLimits, tags: Sequence[AnyTag]) -> Any:
     allowance = Allowance(limits)
+    if not _may_hold_tags(text):
+        return parse_json(text, limits, None, allowance)
     reader = _Reader(allowance, tags)
     value = parse_json(text, limits, reader.decode, allowance)
     if reader.error is not None:
@@ -131,8 +138,11 @@ class _Reader:
             return found
         try:
             # Two keys, of which one is known: quicker than comparing both to a set.
-            if tag in self._decoders and len(found) == 2 and "__value__" in found:
-                return self._decoders[tag](self, found["__value__"])
+            if len(found) == 2 and "__value__" in found:
+                if tag in _SIMPLE:
+                    return _SIMPLE[tag](found["__value__"])
+                if tag in self._decoders:
+                    return self._decoders[tag](self, found["__value__"])
             if tag == "settings" and found.keys() == SETTINGS_KEYS:
                 return self._settings(found["__module__"], found["__class__"], found["__value__"])
         except DecodeError as error:
@@ -179,13 +189,13 @@ def _called(name: str, read: Callable[[], Any]) -> Any:
         raise ValueError(f"{name} was refused: {error!r}") from error
 
 
-def _datetime(_: _Reader, value: Any) -> datetime:
+def _datetime(value: Any) -> datetime:
     if not isinstance(value, str):
         raise TypeError("it is not ISO 8601 text")
     return datetime.fromisoformat(value)
 
 
-def _complex(_: _Reader, value: Any) -> complex:
+def _complex(value: Any) -> complex:
     if isinstance(value, list) and len(value) == 2:
         real, imaginary = value
         if type(real) in _NUMBERS and type(imaginary) in _NUMBERS:
@@ -223,13 +233,41 @@ def _dict(reader: _Reader, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-_DECODERS: dict[str, Callable[[_Reader, Any], Any]] = {
+_SIMPLE: dict[str, Callable[[Any], Any]] = {
     "datetime": _datetime,
     "complex": _complex,
+    "to_json": lambda value: value,
+}
+"""What makes the value of a tag, where that takes no memory to speak of."""
+
+_DECODERS: dict[str, Callable[[_Reader, Any], Any]] = {
     "set": _set,
     "dict": _dict,
     "ndarray": lambda reader, value: array_of_tag(value, reader.allowance),
     "spmatrix": lambda reader, value: sparse_of_tag(value, reader.allowance),
-    "to_json": lambda _, value: value,
 }
-"""What makes the value of each tag that is one value under a name; made once for all texts."""
+"""What makes the value of the others that are one value under a name; made once for all texts."""
+
+
+def _decode_simple(found: dict[str, Any]) -> Any:
+    if "__type__" not in found:
+        return found
+    if len(found) == 2 and "__value__" in found and found["__type__"] in _SIMPLE:
+        return _SIMPLE[found["__type__"]](found["__value__"])
+    raise ValueError("It takes a reader to say what this is")
+
+
+def _whole(raw_decode: Callable[[str], tuple[Any, int]]) -> Callable[[str], Any]:
+    """What `json.loads` does, but for white space before the value: half of that is in Python."""
+
+    def parse(text: str) -> Any:
+        value, end = raw_decode(text)
+        if end != len(text) and text[end:].strip(_WHITE_SPACE):
+            raise ValueError("There is more after the value")
+        return value
+
+    return parse
+
+
+_parse_plain = _whole(json.JSONDecoder().raw_decode)
+_parse_simple = _whole(json.JSONDecoder(object_hook=_decode_simple).raw_decode)

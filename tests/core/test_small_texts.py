@@ -1,4 +1,4 @@
-"""The quick way for small plain texts comes to what the long way does, whatever the text is."""
+"""The quick way for small texts comes to what the long way does, whatever the text is."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runtime_core import tagged_json
+from runtime_core import SettingsTag, tagged_json
 from runtime_core.errors import DecodeError
 from runtime_core.json_limits import DecodeLimits, _count
 from runtime_core.tagged_json import _load_checked, load_tagged
+
+
+def tagged(name: object, value: object) -> dict[str, object]:
+    return {"__type__": name, "__value__": value}
+
 
 LIMITS = st.builds(
     DecodeLimits,
@@ -23,6 +28,7 @@ LIMITS = st.builds(
     max_depth=st.sampled_from([1, 2, 5, 500]),
     max_memory_bytes=st.sampled_from([1, 20_000, 40_000, 100_000, 1 << 29]),
 )
+TAGS = ["datetime", "complex", "to_json", "set", "dict", "ndarray", "settings", "Result"]
 KEYS = st.sampled_from(["__type__", "__value__", "a", "é"]) | st.text(max_size=3)
 SCALARS = st.one_of(
     st.none(),
@@ -34,7 +40,13 @@ SCALARS = st.one_of(
 )
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(KEYS, inner, max_size=3),
+        st.builds(tagged, st.sampled_from(TAGS), inner),
+        st.builds(tagged, st.just("complex"), st.lists(st.floats() | st.integers(), max_size=3)),
+        st.builds(tagged, st.just("datetime"), st.datetimes().map(str)),
+    ),
     max_leaves=12,
 )
 DUMPED = st.builds(json.dumps, VALUES, ensure_ascii=st.booleans())
@@ -63,6 +75,12 @@ def outcome(load: Callable[[], Any]) -> object:
 @example('{"\\u005f_type__": "set", "__value__": [1]}', DecodeLimits())
 @example('{"\\u005F_type__": "set", "__value__": [1]}', DecodeLimits())
 @example('{"__type__": "set", "__value__": [1]}', DecodeLimits())
+@example(json.dumps(tagged("complex", [1, 10**400])), DecodeLimits())
+@example(json.dumps(tagged("datetime", 1)), DecodeLimits())
+@example(json.dumps(tagged(["complex"], [1, 2])), DecodeLimits())
+@example(json.dumps([{**tagged("complex", [1, 2]), "more": 1}]), DecodeLimits())
+@example(json.dumps([{"__type__": "complex", "value": [1, 2]}]), DecodeLimits())
+@example(json.dumps(tagged("complex", [1, 2])) + " 1", DecodeLimits())
 @example("1 ", DecodeLimits())
 @example("1 2", DecodeLimits())
 @example("1\x0b", DecodeLimits())
@@ -97,17 +115,23 @@ def test_each_limit_counts(limits: DecodeLimits, refused: str) -> None:
     assert not limits.allow_any(refused)
 
 
-def test_small_plain_texts_go_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_texts_go_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def record(text: str, *_: object) -> None:
         seen.append(text)
 
     monkeypatch.setattr(tagged_json, "_load_checked", record)
-    tagged = '{"__type__": "set", "__value__": []}'
-    for text in ('{"a": [1, 2.5, "é"]}\n', "[" * 200 + "]" * 200, tagged, "[1", "x" * 5000):
+    number, time = tagged("complex", [1, 2]), tagged("datetime", "2026-01-01")
+    some = [json.dumps([number, {"a": time}, tagged("to_json", 1)]), '{"a_": [1, 2.5, "é"]}\n']
+    for text in (*some, "[" * 200 + "]" * 200, '"\\n"'):
         load_tagged(text)
-    assert seen == [tagged, "[1", "x" * 5000]
+    assert not seen
+    long = [json.dumps(tagged(name, [])) for name in ("set", "ndarray", "Result")]
+    for text in (*long, "[1", "x" * 5000):
+        load_tagged(text)
+    load_tagged(some[0], tags=[SettingsTag(dict)])
+    assert seen == [*long, "[1", "x" * 5000, some[0]]
 
 
 def test_a_tag_that_is_written_with_escapes_is_a_tag() -> None:

@@ -783,6 +783,23 @@ def test_a_quick_look_is_enough_where_no_string_has_brackets(plain: object, piec
         assert not depth or not json_limits._is_shallow(text, depth - 1)
 
 
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.just("a"), lambda inner: st.lists(inner) | st.dictionaries(st.just("b"), inner)
+    ),
+    st.sampled_from([1, 2, 7, 1 << 20]),
+)
+def test_taking_out_the_innermost_brackets_tells_the_depth(plain: object, piece: int) -> None:
+    text, depth = json.dumps([plain, "c", plain]), deepest([plain])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_limits, "_PIECE", piece)
+        patch.setattr(json_limits, "_FEW", 0)
+        assert not json_limits._is_shallow(text, depth - 1)
+        assert json_limits._is_shallow(text, depth) or piece < len(text) or depth > 16
+        assert json_limits._is_shallow(text, depth + 16)
+
+
 @pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize(
     ("text", "depth"),
