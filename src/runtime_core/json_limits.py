@@ -1,8 +1,8 @@
 """Limits on a JSON text, checked before anything is allocated for it.
 
-`parse_json` is `json.loads` behind these limits: a text that is small on the wire can be large as
-Python objects, so its size, its number of values, its depth and its memory are bounded before it
-is parsed.
+`parse_json` is `json.loads` behind these limits, or a parser that comes to the same: a text that is
+small on the wire can be large as Python objects, so its size, its number of values, its depth and
+its memory are bounded before it is parsed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import attrs
 
 from runtime_core.errors import DecodeError, UsageError
-from runtime_core.json_memory import MemoryTally, most_memory, rough_memory
+from runtime_core.fast_json import fast_parser, is_fit
+from runtime_core.json_memory import MemoryTally, memory_of_keys, most_memory, rough_memory
 from runtime_core.value_path import shown
 
 _PIECE = 1 << 20  # characters looked at in one go: small copies, however long the text is
@@ -78,6 +80,11 @@ class DecodeLimits:
         while size > 0 and most_memory(size) > self.max_memory_bytes // 4:
             size //= 2
         return size
+
+    @cached_property
+    def harmless_size(self) -> int:
+        """Fewer characters than this hold nothing that is beyond a limit."""
+        return min(self._harmless_size, self.max_depth)
 
     def allow_any(self, text: str) -> bool:
         """Whether a text is too small for anything in it to be beyond a limit; a quick look."""
@@ -144,7 +151,14 @@ def parse_json(
             for its limits before it is known whether it is JSON.
     """
     _check_size(text, limits)
-    (allowance or Allowance(limits)).take(_check_structure(text, limits))
+    memory = _check_structure(text, limits)
+    (allowance or Allowance(limits)).take(memory)
+    parse = fast_parser() if object_hook is None else None
+    if parse is not None and is_fit(text):
+        memory += memory_of_keys(len(text), _count(text, ":"))
+        if memory <= limits.max_memory_bytes:
+            with suppress(ValueError, RecursionError):
+                return parse(text)
     try:
         return json.loads(text, object_hook=object_hook)
     except json.JSONDecodeError:

@@ -35,6 +35,11 @@ def most_memory(size: int) -> int:
     return _CALL + (size + 1) * _MOST_OF_A_NODE + size * _MOST_OF_A_CHARACTER
 
 
+def memory_of_keys(size: int, keys: int) -> int:
+    """Bound what the keys of an ASCII text of `size` characters take if equal ones are not one."""
+    return size + 64 * keys
+
+
 class MemoryTally:
     """Adds up the bound over a text that comes in pieces; `escapes` tells of backslashes in it."""
 

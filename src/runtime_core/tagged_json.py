@@ -30,6 +30,7 @@ from functools import partial
 from typing import Any
 
 from runtime_core.errors import DecodeError
+from runtime_core.fast_json import fast_parser
 from runtime_core.json_limits import Allowance, DecodeLimits, parse_json
 from runtime_core.npy import array_of_tag, inflate
 from runtime_core.settings import Settings, refuse_collisions, restore_int_keys
@@ -43,6 +44,7 @@ __all__ = ["DecodeLimits", "decode_tagged", "encode_tagged", "load_tagged"]
 _DEFAULT_LIMITS = DecodeLimits()
 
 _WHITE_SPACE = " \t\n\r"
+_MAY_COME_FIRST = _WHITE_SPACE + "\ufeff"  # where `raw_decode` says something else
 
 # What a table takes for each of its items while it grows, in bytes.
 _SET_ITEM = 400
@@ -80,28 +82,45 @@ def load_tagged(
         json.JSONDecodeError: if the text is not JSON.
         DecodeError: for everything else that `decode_tagged` refuses.
     """
-    # Interim results are many and small, and making a reader and a parser for each takes as long as
-    # reading it. What is not read here, for whatever reason, is read below, or its error is told.
-    if limits.allow_any(text):
+    # No dict is tagged where no key is, escaped or not. Single characters are found in no time.
+    if ("_" in text and "__type__" in text) or ("\\" in text and "\\u" in text):
+        return _load_tags(text, limits, tags)
+    # Interim results are many and small: nearly all of them are known to be so without a call.
+    if len(text) < limits.harmless_size or limits.allow_any(text):
+        parse = fast_parser()
+        if parse is not None:
+            try:
+                return parse(text)
+            except (ValueError, RecursionError):
+                pass  # NaN, say
+        return _load_small(text, limits)
+    return parse_json(text, limits)
+
+
+def _load_small(text: str, limits: DecodeLimits) -> Any:
+    try:
+        return _parse_plain(text)
+    except json.JSONDecodeError:
+        if text[:1] not in _MAY_COME_FIRST:
+            raise  # as `json.loads` would
+    except (ValueError, RecursionError):
+        pass
+    return _load_checked(text, limits, ())  # which says what is wrong
+
+
+def _load_tags(text: str, limits: DecodeLimits, tags: Sequence[AnyTag]) -> Any:
+    # Most of the time for a small text goes into a reader and a parser made for it alone: two tags
+    # need no reader, and what has others as well is parsed twice.
+    if limits.allow_any(text) and not tags and ("complex" in text or "datetime" in text):
         try:
-            if not _may_hold_tags(text):
-                return _parse_plain(text)
-            if not tags and "ndarray" not in text:
-                return _parse_simple(text)
+            return _parse_simple(text)
         except (ValueError, TypeError, OverflowError, RecursionError):
             pass
     return _load_checked(text, limits, tags)
 
 
-def _may_hold_tags(text: str) -> bool:
-    # No dict is tagged where no key is, escaped or not. Single characters are found in no time.
-    return ("_" in text and "__type__" in text) or ("\\" in text and "\\u" in text)
-
-
 def _load_checked(text: str, limits: DecodeLimits, tags: Sequence[AnyTag]) -> Any:
     allowance = Allowance(limits)
-    if not _may_hold_tags(text):
-        return parse_json(text, limits, None, allowance)
     reader = _Reader(allowance, tags)
     value = parse_json(text, limits, reader.decode, allowance)
     if reader.error is not None:

@@ -98,7 +98,7 @@ def test_it_comes_to_the_same(text: str, limits: DecodeLimits) -> None:
 def test_what_is_allowed_at_a_glance_is_within_every_limit(text: str, limits: DecodeLimits) -> None:
     if limits.allow_any(text):
         found = outcome(lambda: _load_checked(text, limits, ()))
-        assert not isinstance(found, tuple) or found[2:3] in ((), (None,))
+        assert not isinstance(found, tuple) or found[2:3] in ((), ("",))
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_small_texts_go_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in (*some, "[" * 200 + "]" * 200, '"\\n"'):
         load_tagged(text)
     assert not seen
-    long = [json.dumps(tagged(name, [])) for name in ("set", "ndarray", "Result")]
-    for text in (*long, "[1", "x" * 5000):
+    long = [json.dumps(tagged(name, [])) for name in ("set", "ndarray", "to_json", "Result")]
+    for text in (*long, " [1"):
         load_tagged(text)
     load_tagged(some[0], tags=[SettingsTag(dict)])
-    assert seen == [*long, "[1", "x" * 5000, some[0]]
+    assert seen == [*long, " [1", some[0]]
 
 
 def test_a_tag_that_is_written_with_escapes_is_a_tag() -> None:
