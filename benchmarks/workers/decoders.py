@@ -1,6 +1,8 @@
 """Decoders of tagged JSON: ours, the original's and its successor's, and the limits.
 
-    ours             decode_tagged, behind its limits on size, depth and memory
+    ours             decode_tagged, behind its limits on size, depth and memory; with the extra
+                     `fast`, which parses plain JSON with msgspec
+    ours-alone       the same without that extra
     ibmq, ibm-runtime
                      json.loads with the RuntimeDecoder of each, as their jobs decode results
     json             Python's parser with a hook that undoes the same tags, without limits
@@ -97,6 +99,11 @@ def ours() -> Decode:
     return decode_tagged
 
 
+def ours_alone() -> Decode:
+    sys.modules["msgspec"] = None  # type: ignore[assignment]  # as if it were not installed
+    return ours()
+
+
 def ibmq() -> Decode:
     import json
 
@@ -114,7 +121,8 @@ def ibm_runtime() -> Decode:
 
 
 CONTENDERS: dict[str, tuple[Callable[[], Decode], tuple[str, ...]]] = {
-    "ours": (ours, ("runtime-core", "numpy")),
+    "ours": (ours, ("runtime-core", "msgspec", "numpy")),
+    "ours-alone": (ours_alone, ("runtime-core", "numpy")),
     "ibmq": (ibmq, ("qiskit-ibmq-provider", "numpy")),
     "ibm-runtime": (ibm_runtime, ("qiskit-ibm-runtime", "numpy")),
     "json": (by_json, ("numpy",)),
