@@ -12,6 +12,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -151,14 +152,20 @@ def _parse_header(head: bytes) -> _Header:
     text = head[start : start + length].decode("utf-8" if version == 3 else "latin-1")
     if length > _MOST_HEADER or len(head) < start + length:
         raise ValueError(f"it has {length} characters")
-    said = ast.literal_eval(text.strip())
+    shape, is_fortran, descr = _parse_said(text.strip())
+    dtype = np.lib.format.descr_to_dtype(descr)  # each array's own: names of fields can be changed
+    return _Header(shape, "F" if is_fortran else "C", dtype, start + length)
+
+
+@lru_cache(maxsize=16)  # a program's arrays are alike, and this is half of the time for a small one
+def _parse_said(text: str) -> tuple[tuple[int, ...], bool, Any]:
+    said = ast.literal_eval(text)
     shape, is_fortran, descr = said.pop("shape"), said.pop("fortran_order"), said.pop("descr")
     if said or type(is_fortran) is not bool or type(shape) is not tuple:
         raise ValueError("its keys or their types are not those of the format")
     if any(type(length) is not int or length < 0 for length in shape):
         raise ValueError(f"{shape} is no shape")
-    dtype = np.lib.format.descr_to_dtype(descr)
-    return _Header(shape, "F" if is_fortran else "C", dtype, start + length)
+    return shape, is_fortran, descr
 
 
 def check_dtype(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:

@@ -423,6 +423,17 @@ def test_an_array_keeps_the_bytes_of_its_file_and_no_more() -> None:
     assert len(decode_tagged(array_tag(GOOD)).base) == len(GOOD)
 
 
+def test_headers_that_are_alike_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = encode_tagged(np.array([(1, 2.5)], dtype=[("first seen here", "<i4"), ("b", "<f8")]))
+    found = decode_tagged(text)
+    monkeypatch.setattr("runtime_core.npy.ast", None)
+    again = decode_tagged(text)
+    assert again.dtype == found.dtype
+    assert again.tolist() == found.tolist()
+    again.dtype.names = ("a", "b")  # of this array only
+    assert decode_tagged(text).dtype == found.dtype
+
+
 def test_base64_ends_once() -> None:
     """Also where a piece of it ends that is decoded in one go."""
     whole = base64.b64encode(b"x" * (65_536 // 3 * 3 - 1)).decode()
