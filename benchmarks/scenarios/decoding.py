@@ -12,7 +12,7 @@ from scenarios.people import IBM_RUNTIME, IBMQ, ORIGINAL
 _BENCH = ".venv-bench-decoders"
 
 OURS = Contender("ours", "decoders", Role.OURS, _BENCH, "ours")
-ALONE = Contender("ours, without `fast`", "decoders", Role.OURS, _BENCH, "ours-alone")
+FAST = Contender("ours, with the extra fast", "decoders", Role.OURS, _BENCH, "ours-fast")
 ORIGINALS = (
     Contender(ORIGINAL, "decoders", Role.PEER, IBMQ, "ibmq"),
     Contender("qiskit-ibm-runtime", "decoders", Role.PEER, IBM_RUNTIME, "ibm-runtime"),
@@ -41,7 +41,7 @@ TIMED: dict[str, Any] = {
 INTERIM = Scenario(
     name="decode-interim",
     title="Decoding: an interim result",
-    contenders=(OURS, ALONE, *ORIGINALS_AT_LENGTH, *PARSERS),
+    contenders=(OURS, FAST, *ORIGINALS_AT_LENGTH, *PARSERS),
     about=(
         "CPU time of 177 characters of plain JSON. The two packages decode with `json` and a hook "
         "of their own. orjson and msgspec take no hook: what they made is walked over to undo the "
@@ -75,7 +75,7 @@ TAGGED = Scenario(
 NUMBERS = Scenario(
     name="decode-numbers",
     title="Decoding: 100,000 floats in a list",
-    contenders=(OURS, ALONE, *PARSERS),
+    contenders=(OURS, FAST, *PARSERS),
     about="2 MB of plain JSON. The originals do here what json does.",
     targets=near("100,000 floats"),
     **TIMED,

@@ -6,13 +6,17 @@ from _runner import Contender, Role
 
 IBMQ, IBM_RUNTIME, CLIENTS = ".venv-ibmq", ".venv-ibm-runtime", ".venv-bench-clients"
 """The environments of the others, as the Makefile makes them."""
+PLAIN = ".venv-bench-ours"
+"""Ours, installed as a user gets it, without extras."""
+FAST = ".venv-bench-decoders"
+"""The same with the extra `fast`."""
 ORIGINAL = "qiskit-ibmq-provider"
 """The original of ours: its name begins so."""
 
 
 def ours(way: str = "default", words: str = "") -> Contender:
     name = f"ours, {words}" if words else "ours"
-    return Contender(name, "job_ours", Role.OURS, way=way)
+    return Contender(name, "job_ours", Role.OURS, PLAIN, way)
 
 
 def ibmq(way: str = "default", words: str = "") -> Contender:

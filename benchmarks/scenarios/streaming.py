@@ -6,7 +6,7 @@ import attrs
 from _frames import CYCLE, frames
 from _runner import Contender, Scenario, Target
 
-from scenarios.people import ORIGINAL, bare, by_hand, client, ibmq, ours
+from scenarios.people import FAST, ORIGINAL, bare, by_hand, client, ibmq, ours
 
 HAND = "websocket-client, recv()"
 WSPROTO = "wsproto, a bare loop"
@@ -40,6 +40,7 @@ _SMALL = Scenario(
     contenders=(
         ours(),
         attrs.evolve(ours("asyncio", "asyncio"), quick=False),
+        attrs.evolve(ours(words="with the extra fast"), environment=FAST, quick=False),
         _slower(ibmq(), 20_000),
         _slower(by_hand("default", HAND), 20_000),
         client("aiohttp"),

@@ -113,7 +113,7 @@ def test_every_job_lives_once() -> None:
 
 
 @pytest.mark.parametrize("text_name", _texts.NAMES)
-@pytest.mark.parametrize("decoder", ["ours", "json", "orjson"])
+@pytest.mark.parametrize("decoder", ["ours-fast", "json", "orjson"])
 def test_a_text_is_decoded_alike(text_name: str, decoder: str) -> None:
     text = _texts.make_text(text_name, 500)
     _texts.check(text_name, 500, decoders.CONTENDERS[decoder][0]()(text))
