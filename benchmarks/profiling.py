@@ -1,4 +1,4 @@
-"""Where our time goes in what `make bench` compares: the machine, decoding, the import.
+"""Where our time goes in what `make bench` compares: machine, decoding, import, receiving.
 
 A profiler makes small functions look dearer than they are: what it shows is where to look, not how
 much there is to win.
@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "workers"))
 
 import machine_ours
+from _receiving import MESSAGES, receiving
 from _texts import NAMES, make_text
 
 from runtime_core import decode_tagged
@@ -64,14 +65,17 @@ def imports() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["machine", "import", "decoding"])
+    parser.add_argument("what", choices=["machine", "import", "decoding", "receiving"])
     parser.add_argument("text", nargs="?", choices=NAMES, default="tagged", help="what to decode")
+    parser.add_argument("--kind", choices=MESSAGES, default="small", help="what to receive")
     arguments = parser.parse_args()
     match arguments.what:
         case "machine":
             machine()
         case "import":
             imports()
+        case "receiving":
+            receiving(arguments.kind)
         case _:
             decoding(arguments.text)
 
