@@ -15,7 +15,7 @@ import pytest
 from adapters.drivers import shared_loop, workers
 from adapters.drivers.callback_pool import CallbackPool
 from adapters.drivers.reactor import JITTER, SharedReactor
-from adapters.drivers.shared_loop import CROWD, REST, TIMERS_LIMIT, SharedLoop, Timer
+from adapters.drivers.shared_loop import CROWD, FEW, REST, TIMERS_LIMIT, SharedLoop, Timer
 from adapters.drivers.workers import WorkerPool
 
 LONG = 10.0
@@ -370,6 +370,7 @@ class Clocked(SharedLoop):
 
     def __init__(self) -> None:
         super().__init__("test-loop")
+        self._handlers = {-number: (0, lambda _: None) for number in range(FEW + 1)}
         self.time, self.until = 100.0, 0.0
         self.wake, self._other = socket.socketpair()
 
@@ -409,6 +410,12 @@ def test_a_crowd_is_looked_at_together_for_as_long_as_it_is_one(clocked: Clocked
     assert clocked.look(*range(10, 10 + enough), after=REST)
     assert clocked.look(*range(30, 30 + enough), after=REST)
     assert not clocked.look(10, 11, after=REST)
+
+
+def test_a_few_sockets_are_no_crowd(clocked: Clocked) -> None:
+    del clocked._handlers[0]
+    for number in range(FEW):
+        assert not clocked.look(number, after=0.0)
 
 
 def test_a_busy_socket_is_not_made_to_wait(clocked: Clocked) -> None:

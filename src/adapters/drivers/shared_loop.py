@@ -23,8 +23,12 @@ logger = logging.getLogger(__name__)
 LINGER = 1.0
 """Seconds without anything to do after which the thread ends."""
 
+FEW = 50
+"""So many sockets are looked at as they come: that costs little, and each is heard at once."""
+
 CROWD = 0.005
-"""Seconds a socket: if always others are ready, and more often than this, they are a crowd."""
+"""Seconds a socket: if there are more, always others are ready, and more often than this, they are
+a crowd."""
 
 REST = 0.05
 """Seconds between two looks at a crowd. To wake up costs more than a message does, and what runs
@@ -211,7 +215,8 @@ class SharedLoop:
         if not seen:
             return
         now = self.now()
-        if now - self._looked < CROWD * len(seen) and self._seen.isdisjoint(seen):
+        is_dense = now - self._looked < CROWD * len(seen)
+        if is_dense and len(self._handlers) > FEW and self._seen.isdisjoint(seen):
             self._rest_until = now + REST
         self._looked, self._seen = now, seen
         for key, mask in ready:
