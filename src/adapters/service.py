@@ -114,7 +114,8 @@ class RuntimeService(ServicePrograms, Closing):
         tags: what inputs may hold beside the values that tagged JSON knows, for instance
             `adapters.qiskit.qiskit_tags()`. (Of results a decoder's `tags` say so.)
         status_requests_per_second: how often it is asked for the state of jobs at most, for all of
-            them together; `math.inf` is no limit.
+            them together; `math.inf` is no limit. The one request, once a job, that follows the end
+            of its stream is not counted.
         observer: of all jobs that this service gives, see `RuntimeJob`.
 
     Raises:

@@ -185,7 +185,8 @@ class ServiceTransport(Transport, Protocol):
     def status_requests_per_second(self) -> float:
         """How many status requests it may get in a second, for all its jobs together.
 
-        `math.inf` is no limit; what is no number above 0 counts as ten.
+        The one, once a job, that follows the end of its stream is not counted. `math.inf` is no
+        limit; what is no number above 0 counts as ten.
         """
         ...
 

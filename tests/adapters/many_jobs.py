@@ -23,6 +23,8 @@ class ManyJobs:
         """What was asked for, about which job, and when, in seconds since the beginning."""
         self.fail: Callable[[str, str], BaseException | Late | None] = lambda *_: None
         """What is raised to a call about a job, or how long it takes; None for nothing."""
+        self.streams: Any = None
+        """The client for streams of the jobs that are made from now on; None without streams."""
         if dialect is not None:
             self.dialect = dialect
 
@@ -34,7 +36,7 @@ class ManyJobs:
         return [self.job(job_id, **options) for job_id in ids]
 
     def job(self, job_id: str, **options: Any) -> RuntimeJob:
-        return RuntimeJob("b", self, None, job_id, "p", reactor=self.reactor, **options)
+        return RuntimeJob("b", self, self.streams, job_id, "p", reactor=self.reactor, **options)
 
     # ---- the calls -----------------------------------------------------------------------------
 

@@ -229,7 +229,7 @@ def streamed(service: ManyJobs) -> RuntimeJob:
     return job
 
 
-@pytest.mark.parametrize("end", [CLOSES, BREAKS])
+@pytest.mark.parametrize("end", [Closes(1001), BREAKS])
 @pytest.mark.parametrize("is_queued", [True, False])
 def test_the_end_of_a_stream_goes_before_the_polls(
     service: ManyJobs, end: Closes | Breaks, is_queued: bool

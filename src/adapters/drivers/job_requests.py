@@ -59,6 +59,8 @@ class JobRequests:
         self._under_way: dict[int, Task] = {}
         self._queued: dict[int, Question] = {}
         self._place = 0
+        self._has_ended = False
+        self._follow_up = 0
 
     @property
     def _budget(self) -> StatusBudget:
@@ -100,7 +102,21 @@ class JobRequests:
         """Somebody waits for the state: see `StatusBudget.hurry`."""
         for question in self._queued.values():
             if question.place:
+                question.follows_end = self._may_follow
                 self._budget.hurry(question, impatient=impatient)
+
+    def follow_end(self) -> None:
+        """The service has ended the job's stream: the first time, this is asked about at once.
+
+        Only the first time, so that a service which ends streams again and again, though their jobs
+        go on, is not asked each time. If a request is under way, it is the next one that goes so.
+        """
+        self._has_ended = True
+        self.hurry()
+
+    @property
+    def _may_follow(self) -> bool:
+        return self._has_ended and not self._follow_up
 
     def drop(self) -> None:
         """Nobody is interested: what has not been sent has failed, and is not sent.
@@ -132,6 +148,8 @@ class JobRequests:
         question = self._queued.pop(number, None)
         if question is not None and question.place:
             self._place = 0
+            if question.follows_end:
+                self._follow_up = number
         seconds = RESULT_DEADLINE if isinstance(command, FetchResult) else REQUEST_DEADLINE
         # The deadline first: it holds as well if there are no more threads.
         task = partial(self._abandon, number, seconds)
@@ -144,6 +162,8 @@ class JobRequests:
         self._reply(number, reply)
 
     def _reply(self, number: int, reply: ReplyEvent) -> None:
+        if number in self._open and number == self._follow_up:
+            self._budget.followed()
         self._open.discard(number)
         question = self._queued.pop(number, None)
         if question is not None and question.place:

@@ -54,6 +54,7 @@ from runtime_core.events import (
     ReleaseRequested,
     ReplayRequested,
     RequestFailed,
+    StreamClosed,
     StreamEvent,
     StreamFailed,
     StreamOpened,
@@ -68,6 +69,7 @@ from runtime_core.events import (
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Observer
 from runtime_core.scrub import scrubbed
+from runtime_core.stream import NORMAL_CLOSE
 
 logger = logging.getLogger(__name__)
 
@@ -332,7 +334,9 @@ class JobRunner:
     def _attend_to(self, event: StreamEvent) -> None:
         """The end of a stream is a hint, and a refusal may say how long the service wants peace."""
         was_open, self._is_open = self._is_open, isinstance(event, StreamOpened)
-        if was_open:
+        if isinstance(event, StreamClosed) and event.code == NORMAL_CLOSE and was_open:
+            self._requests.follow_end()
+        elif was_open:
             self._requests.hurry()
         if isinstance(event, StreamFailed):
             wait = event.error.retry_after if isinstance(event.error, TransportError) else None

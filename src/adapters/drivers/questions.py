@@ -33,6 +33,8 @@ class Question:
     """Who has the lowest is next; 0 if it has none yet."""
     urgent: bool = False
     """Whether somebody waits for just this answer, or it is likely to be news."""
+    follows_end: bool = False
+    """Whether it is the one that follows the end of the job's stream, as the service told it."""
     impatient: bool = False
     """Whether they want to hear of a failure at once, rather than wait till it has passed."""
     open: bool = True

@@ -5,6 +5,11 @@ that is fair. Those that somebody waits for go first, but leave every fifth plac
 When more are due than may be sent soon, one pass through the service's list of jobs answers them
 all.
 
+What follows the end of a stream that the service closed in order is no poll. It comes once in the
+life of a job, as the fetch of its result does; so it goes at once and counts for nothing, as long
+as there are no more than ten of them under way. Those beyond that have a turn when no other urgent
+one is left, or are told by a page.
+
 A service that says 429, or names a time by `Retry-After`, to whatever request of whatever job, is
 sent nothing before that time but cancels: somebody waits for what they do, and it may save money.
 """
@@ -28,6 +33,9 @@ from runtime_core.events import ReplyEvent, RequestFailed
 from runtime_core.scrub import scrubbed
 
 logger = logging.getLogger(__name__)
+
+FOLLOW_UPS = 10
+"""How many requests that follow the ends of streams may be under way before others have to wait."""
 
 URGENT_IN_A_ROW = 4
 """How many urgent requests may go before one that is not."""
@@ -73,6 +81,10 @@ class StatusBudget:
         self._bucket = TokenBucket(DEFAULT_STATUS_RATE)
         self._slow_down = SlowDown()
         self._place = 0
+        self._follow_ups = Queue()
+        """Those that need no turn, if there is room."""
+        self._following = 0
+        """How many of those are under way."""
         self._urgent = Queue()
         self._polls = Queue()
         """Those that a pass can answer."""
@@ -111,14 +123,20 @@ class StatusBudget:
             self._others.add(question)
             self._attend()
         else:
-            _send(question)
+            self._send(question)
 
     def hurry(self, question: Question, *, impatient: bool) -> None:
         """Somebody waits for the answer now; the impatient would rather hear that it takes long."""
         question.urgent = True
         question.impatient |= impatient
-        self._urgent.add(question)
+        self._put(question)
         self._attend()
+
+    def followed(self) -> None:
+        """Tell that a question which `follows_end`, and was sent, is under way no more."""
+        self._following -= 1
+        if self._follow_ups:
+            self._attend()
 
     def drop(self, question: Question) -> None:
         """Nobody wants this any more: it is neither sent nor answered."""
@@ -134,7 +152,9 @@ class StatusBudget:
     # ---- turns ---------------------------------------------------------------------------------
 
     def _put(self, question: Question, *, was_listed: bool = False) -> None:
-        if question.urgent:
+        if question.follows_end:
+            self._follow_ups.add(question)
+        elif question.urgent:
             self._urgent.add(question)
         elif was_listed or question.listing is None:
             self._singles.add(question)
@@ -163,7 +183,9 @@ class StatusBudget:
 
     def _send_what_may_go(self, now: float) -> None:
         while self._others:
-            _send(self._others.pop())
+            self._send(self._others.pop())
+        while self._follow_ups and self._following < FOLLOW_UPS:
+            self._send(self._follow_ups.pop())
         if self._bucket.delay(now) == 0:
             self._begin_pass_if_crowded(now)
         while self._bucket.delay(now) == 0 and self._take_turn(now):
@@ -173,14 +195,19 @@ class StatusBudget:
         """Send the next request; return whether there was one."""
         other = self._other_turn(now)
         is_first = self._in_a_row < URGENT_IN_A_ROW and not self._is_page_first
-        if self._urgent and (other is None or is_first):
+        urgent = self._urgent or self._follow_ups
+        if urgent and (other is None or is_first):
             self._in_a_row += 1
-            _send(self._urgent.pop())
+            self._send(urgent.pop())
             return True
         self._in_a_row = 0
         if other is not None:
             other()
         return other is not None
+
+    @property
+    def _all_urgent(self) -> list[Question]:
+        return [*self._follow_ups, *self._urgent]
 
     @property
     def _is_page_first(self) -> bool:
@@ -193,9 +220,9 @@ class StatusBudget:
         if self._pass is not None and not self._pass.is_asking:
             return partial(self._ask_page, self._pass)
         if self._singles:
-            return lambda: _send(self._singles.pop())
+            return lambda: self._send(self._singles.pop())
         if self._polls and not self._polls_wait(now):
-            return lambda: _send(self._polls.pop())
+            return lambda: self._send(self._polls.pop())
         return None
 
     def _polls_wait(self, now: float) -> bool:
@@ -206,7 +233,7 @@ class StatusBudget:
         left = self._slow_down.until - now
         if left <= PATIENCE:
             return
-        for question in self._urgent:
+        for question in self._all_urgent:
             if question.impatient:
                 self.drop(question)
                 message = f"The service asks to wait: it is sent nothing for another {left:.0f} s."
@@ -226,12 +253,13 @@ class StatusBudget:
     def _next_turn(self, now: float) -> float | None:
         """When something can be sent that cannot be sent now; None if there is nothing."""
         page_waits = self._pass is not None and not self._pass.is_asking
-        anything = page_waits or self._urgent or self._singles or self._polls or self._others
+        urgent = self._urgent or self._follow_ups
+        anything = page_waits or urgent or self._singles or self._polls or self._others
         if not anything:
             return None
         if self._slow_down.holds(now):
             return self._slow_down.until
-        if self._other_turn(now) is not None or self._urgent:
+        if self._other_turn(now) is not None or urgent:
             return now + self._bucket.delay(now)
         return None if self._pass is not None else self._next_pass
 
@@ -247,7 +275,8 @@ class StatusBudget:
         tokens = self._bucket.tokens(now)
         soon = tokens + SOON * self._bucket.rate
         # A few that are urgent can go by themselves, and at once.
-        urgent = [q for q in self._urgent if q.listing] if len(self._urgent) > tokens else []
+        urgent = self._all_urgent
+        urgent = [q for q in urgent if q.listing] if len(urgent) > tokens else []
         was_crowded = self._is_crowded
         self._is_crowded = len(self._polls) + len(urgent) > soon
         if self._is_crowded and was_crowded:
@@ -257,7 +286,7 @@ class StatusBudget:
 
     def _begin_pass(self, questions: list[Question], now: float) -> None:
         for question in questions:
-            if question.queue is not None:
+            if question.queue is not None and not question.follows_end:
                 question.queue.discard(question)
         listing = questions[-1].listing
         assert listing is not None, "others do not wait for a pass"
@@ -343,7 +372,7 @@ class StatusBudget:
         for question in questions:
             self._put(question, was_listed=were_listed)
 
-
-def _send(question: Question) -> None:
-    question.open = False
-    question.send()
+    def _send(self, question: Question) -> None:
+        question.open = False
+        self._following += question.follows_end
+        question.send()
