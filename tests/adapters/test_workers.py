@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import weakref
@@ -178,6 +179,64 @@ def test_a_task_that_raises_costs_no_thread(
         assert ran.wait(LONG)
     assert threads[0] == threads[1]
     assert "a task of test-worker failed" in caplog.text
+
+
+def test_a_thread_is_kept_while_it_may_be_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LINGER", 0.01)
+    threads: list[threading.Thread] = []
+    is_asked_often, may_end = threading.Event(), threading.Event()
+    asked = itertools.count()
+
+    def is_needed() -> bool:
+        if next(asked) == 3:
+            is_asked_often.set()
+        return not may_end.is_set()
+
+    pool = WorkerPool("test-worker", lambda *_: None, is_needed=is_needed)
+    pool.submit(lambda: threads.append(threading.current_thread()))
+    assert is_asked_often.wait(LONG)
+    assert pool.size == 1
+    ran = threading.Event()
+    pool.submit(lambda: threads.append(threading.current_thread()), ran.set)
+    assert ran.wait(LONG)
+    may_end.set()
+    for thread in threads:
+        thread.join(LONG)
+    assert threads[0] is threads[1]
+
+
+def test_no_more_are_kept_than_are_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LINGER", 0.01)
+    checks: list[Callable[[], None]] = []
+    sizes: list[int] = []
+    begun, asked, gate = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def hang() -> None:
+        threads.append(threading.current_thread())
+        begun.release()
+        gate.wait(LONG)
+
+    def is_needed() -> bool:
+        sizes.append(pool.size)
+        asked.release()
+        return len(sizes) < 10
+
+    pool = WorkerPool("test-worker", lambda _, check: checks.append(check), is_needed=is_needed)
+    for _ in range(2):
+        pool.submit(hang)
+        assert begun.acquire(timeout=LONG)
+    pool.submit(hang)
+    checks.pop()()
+    assert begun.acquire(timeout=LONG)
+    gate.set()
+    for _ in range(10):
+        assert asked.acquire(timeout=LONG)
+    for thread in threads:
+        thread.join(LONG)
+    assert len(threads) == 3
+    assert set(sizes[:10]) == {2}
+    assert pool.size == 0
 
 
 def test_threads_end_when_there_is_nothing_to_do(

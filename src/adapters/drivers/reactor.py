@@ -110,8 +110,10 @@ class SharedReactor:
         self._begin()
 
     def _begin(self) -> None:
-        self._loop = SharedLoop("runtime-loop")
-        self._requests = WorkerPool("runtime-request", self._later)
+        self._loop = loop = SharedLoop("runtime-loop")
+        self._requests = WorkerPool(
+            "runtime-request", self._later, is_needed=lambda: loop.is_running
+        )
         self._callbacks = CallbackPool(self._loop, self._later, self._callback_threads)
         self._budgets = Budgets(self)
 

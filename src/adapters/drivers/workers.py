@@ -14,7 +14,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 LINGER = 1.0
-"""Seconds without a task after which a thread ends."""
+"""Seconds without a task after which a thread ends, unless it is kept."""
 
 ABANDONED_LIMIT = 100
 """How many tasks that hang are written off; what hangs beyond that keeps its place."""
@@ -38,10 +38,12 @@ class WorkerPool:
 
     Args:
         name: what the threads are called.
-        steady: how many threads there are at most while tasks return quickly.
-        limit: how many there are at most while some hang; further tasks wait.
         check_later: calls a function after some seconds; so the pool itself needs no thread that
             watches the others.
+        steady: how many threads there are at most while tasks return quickly.
+        limit: how many there are at most while some hang; further tasks wait.
+        is_needed: says whether there may be tasks again: then as many threads as are steady are
+            kept. To start one takes longer than many a request, just when somebody waits for it.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class WorkerPool:
         check_later: Callable[[float, Callable[[], None]], None],
         steady: int = 2,
         limit: int = 32,
+        is_needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._name = name
         self._check_later = check_later
         self._steady = steady
         self._limit = limit
+        self._is_needed = is_needed
         # To take the lock of a condition by way of it costs a call in Python each time.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -151,13 +155,18 @@ class WorkerPool:
                     return
             del task
 
+    @property
+    def _is_kept(self) -> bool:
+        """Whether a thread stays that has nothing to do."""
+        return self._threads <= self._steady and self._is_needed()
+
     def _next(self) -> Callable[[], None] | None:
         with self._lock:
             while not self._tasks and self._threads <= self._limit:
                 self._idle += 1
                 told = self._changed.wait(LINGER)
                 self._idle -= 1
-                if not told and not self._tasks:
+                if not told and not self._tasks and not self._is_kept:
                     self._threads -= 1
                     return None
             if self._threads > self._limit:
