@@ -11,6 +11,7 @@ import attrs
 
 from runtime_core.commands import Command, SendCancel
 from runtime_core.states import JobState
+from runtime_core.tables import by_state
 
 
 class CancelState(Enum):
@@ -75,6 +76,8 @@ CANCEL: dict[tuple[CancelState, CancelSignal], CancelState] = {
 """(state, signal) -> the state that follows. REQUEST is refused before this while the job is
 final."""
 
+_FROM = by_state(CANCEL)
+
 
 def cancel_outcome(cancel: CancelState, job: JobState) -> CancelOutcome | None:
     """What became of the last cancel; None if there was none, or it is not decided yet."""
@@ -104,15 +107,15 @@ class CancelRegion:
 
     def send(self, number: int, out: list[Command]) -> None:
         """Ask for a cancel; `number` is that of the request."""
-        self.state = CANCEL[self.state, CancelSignal.REQUEST]
+        self.state = _FROM[self.state][CancelSignal.REQUEST]
         self.request = number
         out.append(SendCancel(number))
 
     def answer(self, signal: CancelSignal) -> None:
         """The request that is under way has ended."""
-        self.state = CANCEL[self.state, signal]
+        self.state = _FROM[self.state][signal]
         self.request = 0
 
     def lose(self) -> None:
         """The service cannot be asked any more what became of it."""
-        self.state = CANCEL[self.state, CancelSignal.LOSE]
+        self.state = _FROM[self.state][CancelSignal.LOSE]

@@ -54,6 +54,7 @@ from runtime_core.on_caller import (
 from runtime_core.on_service import (
     on_cancel_accepted,
     on_cancel_refused,
+    on_failure,
     on_lifecycle,
     on_request_failed,
     on_result,
@@ -73,7 +74,7 @@ HANDLERS: dict[type[Event], Callable[[Regions, Any], tuple[Command, ...]]] = {
     JobCancelled: on_lifecycle,
     UnknownStatusReported: on_unknown_status,
     ResultReceived: on_result,
-    FailureReceived: on_result,
+    FailureReceived: on_failure,
     CancelAccepted: on_cancel_accepted,
     CancelRefused: on_cancel_refused,
     RequestFailed: on_request_failed,

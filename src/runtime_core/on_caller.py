@@ -6,7 +6,7 @@ A wish that is not legal is refused before anything has changed.
 from __future__ import annotations
 
 from runtime_core.cancel import CancelState
-from runtime_core.commands import Command, EndWait
+from runtime_core.commands import Command
 from runtime_core.connection import ConnectionState
 from runtime_core.events import (
     CancelRequested,
@@ -21,7 +21,7 @@ from runtime_core.events import (
     WaitStarted,
 )
 from runtime_core.polling import DEFAULT_WAIT
-from runtime_core.regions import NOTHING, Regions
+from runtime_core.regions import NOTHING, Regions, end_wait
 from runtime_core.waits import Wait
 from runtime_core.watch import WatchSignal
 
@@ -31,7 +31,7 @@ def on_wait_started(job: Regions, event: WaitStarted) -> tuple[Command, ...]:
     job.check_new_wait(event.wait_id)
     final = job.state.is_final
     if final and event.need is not Need.RESULT:
-        return (EndWait(event.wait_id),)
+        return (end_wait(event.wait_id),)
     out: list[Command] = []
     wait = Wait(event.need, event.wait)
     job.add_wait(event.wait_id, wait)
@@ -124,7 +124,7 @@ def _on_poll_timer(job: Regions, number: int, out: list[Command]) -> None:
         return
     watch.timer = 0
     if job.state.is_final:
-        watch.signal(WatchSignal.FINISH, out)
+        watch.finish(out)
         job.want_result(out)
     else:
         watch.signal(WatchSignal.FIRED, out)

@@ -17,7 +17,7 @@ from runtime_core.events import (
     ResultReceived,
     UnknownStatusReported,
 )
-from runtime_core.lifecycle import LIFECYCLE, REQUEUED, STATED, contradicts
+from runtime_core.lifecycle import LIFECYCLE_FROM, REQUEUED, STATED, contradicts
 from runtime_core.regions import NOTHING, Regions
 from runtime_core.result import ResultSignal
 from runtime_core.states import JobState
@@ -35,7 +35,7 @@ def on_lifecycle(job: Regions, event: LifecycleEvent) -> tuple[Command, ...]:
     if request is not None and request != job.watch.request:
         return NOTHING
     before = job.state
-    after = LIFECYCLE[before, type(event)]
+    after = LIFECYCLE_FROM[before][type(event)]
     fresh = not job.confirmed
     if after is before:
         if after.is_final:
@@ -98,8 +98,7 @@ def _on_final(job: Regions, event: LifecycleEvent) -> tuple[Command, ...]:
     watch = job.watch
     if event.request is not None:
         watch.failures = 0
-    watch.request = 0
-    watch.signal(_FINISH, out)
+    watch.finish(out)
     if job.cancel is not None:
         job.cancel.request = 0
     if type(event) is JobFailed:
@@ -164,12 +163,26 @@ def _on_result_failed(job: Regions, event: RequestFailed, out: list[Command]) ->
         job.hand_out(out, event.error)
 
 
-def on_result(job: Regions, event: ResultReceived | FailureReceived) -> tuple[Command, ...]:
-    """The text of the result, or the reason of a failure, is here."""
-    if event.request != job.result.request:
+def on_result(job: Regions, event: ResultReceived) -> tuple[Command, ...]:
+    """The text of the result is here."""
+    result = job.result
+    if event.request != result.request:
         return NOTHING
+    result.receive_text(event.text)
+    return _on_fetched(job)
+
+
+def on_failure(job: Regions, event: FailureReceived) -> tuple[Command, ...]:
+    """The reason of a failure is here."""
+    result = job.result
+    if event.request != result.request:
+        return NOTHING
+    result.receive_failure(event.reason, event.reason_code)
+    return _on_fetched(job)
+
+
+def _on_fetched(job: Regions) -> tuple[Command, ...]:
     job.watch.failures = 0
-    job.result.receive(event)
     out: list[Command] = []
     job.hand_out(out)
     return tuple(out)

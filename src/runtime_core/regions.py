@@ -6,13 +6,16 @@ here; `on_service`, `on_stream` and `on_caller` say what follows from each event
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from runtime_core.cancel import CancelRegion
 from runtime_core.commands import Command, EndWait, FetchFailure, FetchResult, Notice, Report
-from runtime_core.connection import ConnectionState
+from runtime_core.connection import ConnectionState, SubscriptionState
 from runtime_core.errors import RuntimeInvalidStateError, stated
 from runtime_core.events import Need, RequestFailed
+from runtime_core.numbered import numbered
 from runtime_core.result import ResultRegion, ResultState
 from runtime_core.states import JobState
 from runtime_core.stream import StreamRegion
@@ -24,6 +27,10 @@ from runtime_core.watch import WatchRegion, WatchSignal, WatchState
 _RESULT = Need.RESULT
 _DONE, _CANCELLED = JobState.DONE, JobState.CANCELLED
 _HELD, _PAUSED, _CLOSED = ResultState.HELD, WatchState.PAUSED, ConnectionState.CLOSED
+_ACTIVE, _REST = SubscriptionState.ACTIVE, WatchSignal.REST
+
+_fetch_result, _fetch_failure = numbered(FetchResult), numbered(FetchFailure)
+end_wait: Callable[[int], EndWait] = numbered(EndWait)
 
 NOTHING: tuple[Command, ...] = ()
 
@@ -118,12 +125,12 @@ class Regions:
     ) -> None:
         """End these waits, with an error or with what was waited for."""
         for number in numbers:
-            wait = self.waits.pop(number)
-            if wait.was_refused:
-                why = "its service refused, since it has ended"
-                out.append(EndWait(number, self.refusal("cancel", why)))
-            else:
-                out.append(EndWait(number, error))
+            self._end(number, self.waits.pop(number), out, error)
+
+    def _end(self, number: int, wait: Wait, out: list[Command], error: Exception | None) -> None:
+        if wait.need is None and wait.mark > 0:  # a cancel that the service refused
+            error = self.refusal("cancel", "its service refused, since it has ended")
+        out.append(end_wait(number) if error is None else EndWait(number, error))
 
     # ---- interest, and what it calls for -------------------------------------------------------
 
@@ -141,23 +148,26 @@ class Regions:
 
     def settle(self, out: list[Command]) -> bool:
         """If nobody is interested any more, let go of timer and stream; return whether it is so."""
-        if self.waits or self.is_streaming:
+        stream = self.stream
+        if self.waits or (stream is not None and stream.subscription is _ACTIVE):
             return False
         unresolved = self.cancel is not None and self.cancel.is_unresolved
         if unresolved and not self.state.is_final:
             return False
         self.waits = NOBODY
-        self.watch.signal(WatchSignal.REST, out)
-        if self.stream is not None:
-            self.stream.drop(out)
+        self.watch.signal(_REST, out)
+        if stream is not None:
+            stream.drop(out)
         return True
 
     def connect_if_wanted(self, out: list[Command]) -> None:
         """Open a connection if there is none, and somebody has a use for one."""
+        if not self.traits.pushes:
+            return
         stream = self.stream
         if stream is not None and stream.connection is not _CLOSED:
             return
-        if self.traits.pushes and (self.is_streaming or self.waits.followed()):
+        if self.is_streaming or (self.waits and self.waits.followed()):
             self.the_stream().open(out)
 
     def poll_later(self, out: list[Command]) -> None:
@@ -205,12 +215,11 @@ class Regions:
         if not (self.waits or self.wants_result):
             self.settle(out)
             return
-        result = self.result
+        result, watch = self.result, self.watch
         if self.state is _CANCELLED or result.state is _HELD:
             self.hand_out(out)
-        elif result.request == 0 and self.watch.state is not _PAUSED:
-            fetch = FetchResult if self.state is _DONE else FetchFailure
-            watch = self.watch
+        elif result.request == 0 and watch.state is not _PAUSED:
+            fetch = _fetch_result if self.state is _DONE else _fetch_failure
             number = watch.next_number
             watch.next_number = number + 1
             result.fetch(fetch(number), out)
@@ -218,10 +227,13 @@ class Regions:
     def hand_out(self, out: list[Command], error: Exception | None = None) -> None:
         """The result is here, or cannot be had: end what waited for it."""
         self.settle_held(out)
-        self.end_waits(list(self.waits), out, error)
+        waits, self.waits = self.waits, NOBODY
+        for number, wait in waits.items():
+            self._end(number, wait, out, error)
         self.settle(out)
 
     def settle_held(self, out: list[Command]) -> None:
         """Let the stream compare its last message with the result, if it is waiting for that."""
-        if self.stream is not None:
-            self.stream.settle_held(self.result.text, out)
+        stream = self.stream
+        if stream is not None and stream.held is not None:
+            stream.settle_held(self.result.text, out)

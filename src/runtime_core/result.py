@@ -7,7 +7,7 @@ from enum import Enum
 import attrs
 
 from runtime_core.commands import Command, FetchFailure, FetchResult
-from runtime_core.events import FailureReceived, ResultReceived
+from runtime_core.tables import by_state
 
 
 class ResultState(Enum):
@@ -42,7 +42,7 @@ class ResultSignal(Enum):
 _UNKNOWN, _FETCHING, _HELD = ResultState.UNKNOWN, ResultState.FETCHING, ResultState.HELD
 _FAILED, _RELEASED = ResultState.FAILED, ResultState.RELEASED
 
-_FETCH = ResultSignal.FETCH
+_FETCH, _RECEIVE = ResultSignal.FETCH, ResultSignal.RECEIVE
 
 # Columns: FETCH, RECEIVE, RETRY, FAIL, RELEASE.
 _ROWS = {
@@ -59,6 +59,8 @@ RESULT: dict[tuple[ResultState, ResultSignal], ResultState] = {
     for signal, target in zip(ResultSignal, row, strict=True)
 }
 """(state, signal) -> the state that follows."""
+
+_FROM = by_state(RESULT)
 
 
 @attrs.frozen
@@ -92,32 +94,34 @@ class ResultRegion:
         """The service told of the failure together with the state."""
         self.told = Failure(reason, code)
         if reason is not None:
-            self.state = RESULT[self.state, ResultSignal.RECEIVE]
+            self.state = _FROM[self.state][_RECEIVE]
 
     def fetch(self, fetch: FetchResult | FetchFailure, out: list[Command]) -> None:
         """Ask for it."""
-        self.state = RESULT[self.state, _FETCH]
+        self.state = _FROM[self.state][_FETCH]
         self.request = fetch.request
         out.append(fetch)
 
-    def receive(self, event: ResultReceived | FailureReceived) -> None:
-        """It is here."""
+    def receive_text(self, text: str) -> None:
+        """The result is here."""
         self.request = 0
-        self.state = RESULT[self.state, ResultSignal.RECEIVE]
-        if isinstance(event, ResultReceived):
-            self.text = event.text
-        else:
-            known = None if self.told is None else self.told.reason_code
-            code = known if event.reason_code is None else event.reason_code
-            self.told = Failure(event.reason, code)
+        self.state = _FROM[self.state][_RECEIVE]
+        self.text = text
+
+    def receive_failure(self, reason: str | None, code: int | str | None) -> None:
+        """The reason is here, or it is known that there is none."""
+        self.request = 0
+        self.state = _FROM[self.state][_RECEIVE]
+        known = None if self.told is None else self.told.reason_code
+        self.told = Failure(reason, known if code is None else code)
 
     def fail(self, signal: ResultSignal) -> None:
         """The request failed."""
         self.request = 0
-        self.state = RESULT[self.state, signal]
+        self.state = _FROM[self.state][signal]
 
     def release(self) -> None:
         """Give the memory of the text back, if it is here."""
         if self.text is not None:
-            self.state = RESULT[self.state, ResultSignal.RELEASE]
+            self.state = _FROM[self.state][ResultSignal.RELEASE]
             self.text = None

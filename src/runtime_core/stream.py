@@ -28,7 +28,9 @@ from runtime_core.connection import (
 )
 from runtime_core.errors import TransportError
 from runtime_core.events import StreamClosed, StreamFailed, StreamNotReady, TimerName
+from runtime_core.numbered import numbered
 from runtime_core.polling import retry_delay
+from runtime_core.tables import by_state
 from runtime_core.traits import Resume, ServiceTraits
 
 DRAIN_DEADLINE = 10.0
@@ -49,9 +51,11 @@ _OPEN, _CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
 _ACTIVE = SubscriptionState.ACTIVE
 _STREAM = TimerName.STREAM
 _STOP = StopTimer(_STREAM)
+_drain_timer = numbered(lambda number: StartTimer(_STREAM, number, DRAIN_DEADLINE))
+_CONNECTED_FROM, _SUBSCRIBED_FROM = by_state(CONNECTION), by_state(SUBSCRIPTION)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class StreamRegion:
     """The streams of one job. `JobMachine` asks; every method appends its commands to `out`."""
 
@@ -111,7 +115,7 @@ class StreamRegion:
 
     def subscribe(self, subscriber: int, after: int, out: list[Command]) -> None:
         """Begin a subscription after so many messages, or at now where the service is live only."""
-        self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.SUBSCRIBE]
+        self.subscription = _SUBSCRIBED_FROM[self.subscription][SubscriptionSignal.SUBSCRIBE]
         self.subscriber = subscriber
         self.last_pass = self.exposed = False
         self.failure = None
@@ -137,7 +141,7 @@ class StreamRegion:
         """End the subscription, if there is one; the connection is another matter."""
         if not self.is_active:
             return
-        self.subscription = SUBSCRIPTION[self.subscription, SubscriptionSignal.END]
+        self.subscription = _SUBSCRIBED_FROM[self.subscription][SubscriptionSignal.END]
         self.held, self.gap_follows = None, False
         out.append(EndSubscription(self.subscriber, error))
 
@@ -146,7 +150,7 @@ class StreamRegion:
     def open(self, out: list[Command]) -> None:
         """Open a connection at the cursor; there must be none."""
         self._disarm(out)
-        self.connection = CONNECTION[self.connection, ConnectionSignal.OPEN]
+        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.OPEN]
         self.opened += 1
         self.current = self.opened
         self.position = 0 if self.traits.resume is Resume.REPLAY else self.cursor
@@ -155,14 +159,14 @@ class StreamRegion:
     def drop(self, out: list[Command]) -> None:
         """Have neither a connection nor a timer."""
         self._disarm(out)
-        self.connection = CONNECTION[self.connection, ConnectionSignal.DROP]
+        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.DROP]
         if self.current:
             out.append(CloseStream(self.current))
             self.current = 0
 
     def on_opened(self, final: bool, out: list[Command]) -> None:
         """The handshake is through."""
-        self.connection = CONNECTION[self.connection, ConnectionSignal.OPENED]
+        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.OPENED]
         if self.is_active and self.exposed and not self.traits.keeps_interim:
             self._gap(out)
         if final:
@@ -189,7 +193,7 @@ class StreamRegion:
         """The current connection has ended, and another follows after a while."""
         self._disarm(out)
         self.current = 0
-        self.connection = CONNECTION[self.connection, ConnectionSignal.ENDED]
+        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.ENDED]
         self.attempts += 1
         # A service may ask for more patience than we have, not for less.
         self._arm(max(retry_delay(self.attempts), _asked_patience(event)), out)
@@ -198,7 +202,7 @@ class StreamRegion:
         """The current connection was refused because the job does not run yet."""
         self.current = self.clean_mark = 0
         self.exposed = True
-        self.connection = CONNECTION[self.connection, ConnectionSignal.HOLD]
+        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.HOLD]
 
     def on_answer(self, request: int, running: bool, out: list[Command]) -> None:
         """The service said, in answer to a request, that the job goes on."""
@@ -215,7 +219,7 @@ class StreamRegion:
             # `_arm`, written out: every streamed job comes by here, and a call has its price.
             self.armed_at, self.timers = self.position, self.timers + 1
             self.timer = self.timers
-            out.append(StartTimer(_STREAM, self.timer, DRAIN_DEADLINE))
+            out.append(_drain_timer(self.timer))
         elif not self.is_active:
             self.drop(out)
         elif self.current == 0:

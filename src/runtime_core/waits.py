@@ -21,17 +21,12 @@ class Wait:
     """The longest time in seconds between two polls that suits them."""
     mark: int = 0
     """They are content with an answer to a status request of this number or a later one; 0 if no
-    such answer will do."""
+    such answer will do. A cancel has one once the service has refused it."""
 
     @property
     def follows(self) -> bool:
         """Whether they follow the job to its end, by polls and a stream."""
         return self.need is _FINAL or self.need is _RESULT
-
-    @property
-    def was_refused(self) -> bool:
-        """Whether it is a cancel that the service refused."""
-        return self.need is None and self.mark > 0
 
 
 class Waits(dict[int, Wait]):

@@ -8,7 +8,9 @@ import attrs
 
 from runtime_core.commands import Command, FetchStatus, StartTimer, StopTimer
 from runtime_core.events import TimerName
+from runtime_core.numbered import numbered
 from runtime_core.polling import poll_delay, retry_delay
+from runtime_core.tables import by_state
 
 
 class WatchState(Enum):
@@ -42,6 +44,7 @@ class WatchSignal(Enum):
 
 _IDLE, _ASKING = WatchState.IDLE, WatchState.ASKING
 _AGAIN, _PAUSED = WatchState.ASKING_AGAIN, WatchState.PAUSED
+_PAUSE, _FINISH = WatchSignal.PAUSE, WatchSignal.FINISH
 
 # Columns: ASK, REPLIED, FAILED, PAUSE, FIRED, REST, FINISH. A request that is under way cannot be
 # called back: REST lets it come home, FINISH makes its answer one that is no longer current.
@@ -59,8 +62,11 @@ WATCH: dict[tuple[WatchState, WatchSignal], WatchState] = {
 }
 """(state, signal) -> the state that follows."""
 
+_FROM = by_state(WATCH)
+
 _POLL = TimerName.POLL
 _STOP = StopTimer(_POLL)
+_fetch_status = numbered(FetchStatus)
 
 # Enough polls for the delay to have grown to the caller's `wait`.
 _LATE = 100
@@ -98,13 +104,21 @@ class WatchRegion:
 
     def signal(self, signal: WatchSignal, out: list[Command]) -> None:
         """Make one move of the table, and what comes with the state that follows."""
-        self.state = after = WATCH[self.state, signal]
+        self.state = after = _FROM[self.state][signal]
         if after is not _PAUSED and self.timer:
             self.timer = 0
             out.append(_STOP)
         if after is _ASKING and self.request == 0:
             self.request = self.new_number()
-            out.append(FetchStatus(self.request))
+            out.append(_fetch_status(self.request))
+
+    def finish(self, out: list[Command]) -> None:
+        """The job is final: it is asked for no more."""
+        self.request = 0
+        self.state = _FROM[self.state][_FINISH]
+        if self.timer:
+            self.timer = 0
+            out.append(_STOP)
 
     def next_delay(self, wait: float, pushed: bool) -> float:
         """Seconds until the next poll.
@@ -127,7 +141,7 @@ class WatchRegion:
         return delay
 
     def _pause(self, delay: float, out: list[Command]) -> None:
-        self.state = WATCH[self.state, WatchSignal.PAUSE]
+        self.state = _FROM[self.state][_PAUSE]
         self.timer = self.new_number()
         self.delay = delay
         out.append(StartTimer(_POLL, self.timer, delay))

@@ -31,7 +31,7 @@ from runtime_core.events import (
     UnknownStatusReported,
     WaitStarted,
 )
-from runtime_core.lifecycle import LIFECYCLE
+from runtime_core.lifecycle import LIFECYCLE_FROM
 from runtime_core.machine import HANDLERS
 from runtime_core.polling import retry_delay
 from runtime_core.regions import NOTHING, Regions
@@ -71,12 +71,12 @@ def around(patch: Patch, owner: type, name: str, wrap: Callable[[Any], Any]) -> 
 
 @mutant
 def a_final_state_is_left(patch: Patch) -> None:
-    patch.setitem(LIFECYCLE, (CANCELLED, JobStarted), RUNNING)
+    patch.setitem(LIFECYCLE_FROM[CANCELLED], JobStarted, RUNNING)
 
 
 @mutant
 def a_contradiction_overwrites(patch: Patch) -> None:
-    patch.setitem(LIFECYCLE, (DONE, JobFailed), ERROR)
+    patch.setitem(LIFECYCLE_FROM[DONE], JobFailed, ERROR)
 
 
 @mutant
@@ -86,7 +86,7 @@ def a_contradiction_is_not_reported(patch: Patch) -> None:
 
 @mutant
 def a_stale_status_is_taken(patch: Patch) -> None:
-    patch.setitem(LIFECYCLE, (RUNNING, JobQueued), QUEUED)
+    patch.setitem(LIFECYCLE_FROM[RUNNING], JobQueued, QUEUED)
 
 
 @mutant

@@ -24,6 +24,7 @@ from runtime_core.connection import (
 from runtime_core.lifecycle import (
     EVENTS,
     LIFECYCLE,
+    LIFECYCLE_FROM,
     MACHINE,
     REQUEUED,
     STATED,
@@ -37,6 +38,7 @@ from runtime_core.lifecycle import (
 from runtime_core.machine import JobMachine
 from runtime_core.result import RESULT, ResultSignal, ResultState
 from runtime_core.states import JobState
+from runtime_core.tables import by_state
 from runtime_core.watch import WATCH, WatchSignal, WatchState
 
 LIFECYCLE_MATRIX = """
@@ -213,6 +215,13 @@ def test_what_a_state_may_become() -> None:
         assert state.is_final
     assert not JobState.QUEUED.is_final
     assert not JobState.RUNNING.is_final
+
+
+def test_the_rows_of_a_table_are_its_pairs() -> None:
+    rows = {s: {kind: LIFECYCLE[s, kind] for kind in EVENTS.values()} for s in JobState}
+    assert rows == LIFECYCLE_FROM
+    assert by_state({(1, "a"): 2, (2, "a"): 1, (1, "b"): 1}) == {1: {"a": 2, "b": 1}, 2: {"a": 1}}
+    assert by_state(dict[tuple[int, str], int]()) == {}
 
 
 def test_a_requeue_replaces_the_stale_row() -> None:
