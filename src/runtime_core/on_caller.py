@@ -25,21 +25,24 @@ from runtime_core.regions import NOTHING, Regions, end_wait
 from runtime_core.waits import Wait
 from runtime_core.watch import WatchSignal
 
+# On Python 3.11 a member costs ten times as much to look up on its Enum as a global.
+_STATUS, _RESULT, _ASK = Need.STATUS, Need.RESULT, WatchSignal.ASK
+
 
 def on_wait_started(job: Regions, event: WaitStarted) -> tuple[Command, ...]:
     """Somebody waits."""
     job.check_new_wait(event.wait_id)
     final = job.state.is_final
-    if final and event.need is not Need.RESULT:
+    if final and event.need is not _RESULT:
         return (end_wait(event.wait_id),)
     out: list[Command] = []
     wait = Wait(event.need, event.wait)
     job.add_wait(event.wait_id, wait)
     if final:
         job.want_result(out)
-    elif event.need is Need.STATUS:
+    elif event.need is _STATUS:
         wait.mark = job.watch.next_number
-        job.watch.signal(WatchSignal.ASK, out)
+        job.watch.signal(_ASK, out)
     else:
         if job.confirmed:
             job.connect_if_wanted(out)

@@ -18,7 +18,7 @@ from runtime_core.watch import WatchSignal, WatchState
 
 # A member looked up on its Enum costs ten times what a global does.
 _OPEN, _RETRYING = ConnectionState.OPEN, ConnectionState.RETRYING
-_ACTIVE = SubscriptionState.ACTIVE
+_ACTIVE, _PAUSED = SubscriptionState.ACTIVE, WatchState.PAUSED
 
 
 def on_opened(job: Regions, event: StreamOpened) -> tuple[Command, ...]:
@@ -29,7 +29,7 @@ def on_opened(job: Regions, event: StreamOpened) -> tuple[Command, ...]:
     out: list[Command] = []
     stream.on_opened(job.state.is_final, out)
     # From here on the service tells: polling is only the proof.
-    if job.watch.state is WatchState.PAUSED and not job.watch.is_backing_off:
+    if job.watch.state is _PAUSED and not job.watch.is_backing_off:
         job.poll_later(out)
     return tuple(out)
 

@@ -26,7 +26,8 @@ from runtime_core.watch import WatchRegion, WatchSignal, WatchState
 # On Python 3.11 a member costs ten times as much to look up on its Enum as a global.
 _RESULT = Need.RESULT
 _DONE, _CANCELLED = JobState.DONE, JobState.CANCELLED
-_HELD, _PAUSED, _CLOSED = ResultState.HELD, WatchState.PAUSED, ConnectionState.CLOSED
+_IDLE, _PAUSED, _ASK = WatchState.IDLE, WatchState.PAUSED, WatchSignal.ASK
+_HELD, _CLOSED = ResultState.HELD, ConnectionState.CLOSED
 _ACTIVE, _REST = SubscriptionState.ACTIVE, WatchSignal.REST
 
 _fetch_result, _fetch_failure = numbered(FetchResult), numbered(FetchFailure)
@@ -137,13 +138,13 @@ class Regions:
     def attend(self, out: list[Command]) -> None:
         """Somebody new follows the job: see to it that the service is asked in time."""
         watch = self.watch
-        if watch.state is WatchState.IDLE and not (self.confirmed and watch.next_number == 1):
-            watch.signal(WatchSignal.ASK, out)
+        if watch.state is _IDLE and not (self.confirmed and watch.next_number == 1):
+            watch.signal(_ASK, out)
             return
         # What the service said at the submission is fresh: it need not be asked again at once.
         watch.polls = 0
         may_be_sooner = watch.state is _PAUSED and not watch.is_backing_off
-        if watch.state is WatchState.IDLE or (may_be_sooner and self._next_delay() < watch.delay):
+        if watch.state is _IDLE or (may_be_sooner and self._next_delay() < watch.delay):
             self.poll_later(out)
 
     def settle(self, out: list[Command]) -> bool:

@@ -48,7 +48,9 @@ _NO_REQUEST = 2**63
 
 # On Python 3.11 a member costs ten times as much to look up on its Enum as a global (53 ns, 5).
 _OPEN, _CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
-_ACTIVE = SubscriptionState.ACTIVE
+_OPEN_NOW, _OPENED, _DROP = ConnectionSignal.OPEN, ConnectionSignal.OPENED, ConnectionSignal.DROP
+_ACTIVE, _SUBSCRIBE = SubscriptionState.ACTIVE, SubscriptionSignal.SUBSCRIBE
+_OFFSET, _REPLAY = Resume.OFFSET, Resume.REPLAY
 _STREAM = TimerName.STREAM
 _STOP = StopTimer(_STREAM)
 _drain_timer = numbered(lambda number: StartTimer(_STREAM, number, DRAIN_DEADLINE))
@@ -115,7 +117,7 @@ class StreamRegion:
 
     def subscribe(self, subscriber: int, after: int, out: list[Command]) -> None:
         """Begin a subscription after so many messages, or at now where the service is live only."""
-        self.subscription = _SUBSCRIBED_FROM[self.subscription][SubscriptionSignal.SUBSCRIBE]
+        self.subscription = _SUBSCRIBED_FROM[self.subscription][_SUBSCRIBE]
         self.subscriber = subscriber
         self.last_pass = self.exposed = False
         self.failure = None
@@ -133,7 +135,7 @@ class StreamRegion:
 
     def _comes_by(self, cursor: int) -> bool:
         """Whether the connection, which a wait has opened, will carry the message at the cursor."""
-        if self.traits.resume is Resume.OFFSET:
+        if self.traits.resume is _OFFSET:
             return self.position == cursor  # a new one is cheaper than all that is to be skipped
         return self.position <= cursor
 
@@ -150,23 +152,23 @@ class StreamRegion:
     def open(self, out: list[Command]) -> None:
         """Open a connection at the cursor; there must be none."""
         self._disarm(out)
-        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.OPEN]
+        self.connection = _CONNECTED_FROM[self.connection][_OPEN_NOW]
         self.opened += 1
         self.current = self.opened
-        self.position = 0 if self.traits.resume is Resume.REPLAY else self.cursor
+        self.position = 0 if self.traits.resume is _REPLAY else self.cursor
         out.append(OpenStream(self.current, self.cursor))
 
     def drop(self, out: list[Command]) -> None:
         """Have neither a connection nor a timer."""
         self._disarm(out)
-        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.DROP]
+        self.connection = _CONNECTED_FROM[self.connection][_DROP]
         if self.current:
             out.append(CloseStream(self.current))
             self.current = 0
 
     def on_opened(self, final: bool, out: list[Command]) -> None:
         """The handshake is through."""
-        self.connection = _CONNECTED_FROM[self.connection][ConnectionSignal.OPENED]
+        self.connection = _CONNECTED_FROM[self.connection][_OPENED]
         if self.is_active and self.exposed and not self.traits.keeps_interim:
             self._gap(out)
         if final:

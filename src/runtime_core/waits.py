@@ -40,6 +40,8 @@ class Waits(dict[int, Wait]):
 
     def shortest(self) -> float:
         """The longest time between two polls that suits all who follow the job, in seconds."""
+        if not self:
+            return DEFAULT_WAIT
         return min((w.wait for w in self.values() if w.follows), default=DEFAULT_WAIT)
 
     def answered_by(self, request: int) -> list[int]:

@@ -55,7 +55,7 @@ def test_two_jobs_share_the_commands_of_an_end() -> None:
 
 def test_a_job_goes_on_beyond_the_numbers_that_are_shared() -> None:
     job = JobMachine("j1")
-    asked = []
+    asked: list[Command] = []
     for number in range(1, 3 * MADE):
         asked += job.receive(WaitStarted(number, Need.STATUS))
         assert job.receive(JobStarted(number)) == (EndWait(number),)
