@@ -24,7 +24,7 @@ from runtime_core.states import JobState
 from runtime_core.watch import WatchSignal, WatchState
 
 # On Python 3.11 a member costs ten times as much to look up on its Enum as a global.
-_RUNNING, _FINISH = JobState.RUNNING, WatchSignal.FINISH
+_RUNNING = JobState.RUNNING
 
 _EVENT_OF = {state: kind for kind, state in STATED.items()}
 

@@ -45,6 +45,7 @@ from runtime_core.events import (
     WaitEnded,
     WaitStarted,
 )
+from runtime_core.machine import JobMachine
 from runtime_core.result import Failure
 
 RESULT = Need.RESULT
@@ -225,6 +226,19 @@ def test_a_service_that_tells_no_reason_is_asked_once() -> None:
     assert scene.tell(FailureReceived(1, None)) == (EndWait(1),)
     assert scene.machine.failure == Failure()
     assert scene.tell(WaitStarted(2, RESULT)) == (EndWait(2),)
+
+
+def test_a_second_answer_is_no_longer_one() -> None:
+    failed, done = JobMachine("j1"), JobMachine("j2")
+    for job, end in ((failed, JobFailed()), (done, JobSucceeded())):
+        job.receive(end)
+        job.receive(WaitStarted(1, RESULT))
+    assert failed.receive(FailureReceived(1, "why")) == (EndWait(1),)
+    assert failed.receive(FailureReceived(1, "otherwise")) == ()
+    assert failed.failure == Failure("why")
+    assert done.receive(ResultReceived(1, "3")) == (EndWait(1),)
+    assert done.receive(ResultReceived(1, "4")) == ()
+    assert done.result_text == "3"
 
 
 def test_the_end_of_a_cancelled_job_needs_nothing() -> None:
