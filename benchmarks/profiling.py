@@ -1,4 +1,4 @@
-"""Where our time goes in what `make bench` compares: machine, decoding, import, receiving.
+"""Where our time goes in what `make bench` compares.
 
 A profiler makes small functions look dearer than they are: what it shows is where to look, not how
 much there is to win.
@@ -17,11 +17,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "workers"))
 
 import machine_ours
+from _completing import completing
 from _receiving import MESSAGES, receiving
 from _texts import NAMES, make_text
 
 from runtime_core import decode_tagged
 
+WHAT = ("machine", "import", "decoding", "receiving", "completing")
 LINES = 25
 """How many functions are shown."""
 
@@ -65,7 +67,7 @@ def imports() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["machine", "import", "decoding", "receiving"])
+    parser.add_argument("what", choices=WHAT)
     parser.add_argument("text", nargs="?", choices=NAMES, default="tagged", help="what to decode")
     parser.add_argument("--kind", choices=MESSAGES, default="small", help="what to receive")
     arguments = parser.parse_args()
@@ -76,6 +78,8 @@ def main() -> None:
             imports()
         case "receiving":
             receiving(arguments.kind)
+        case "completing":
+            completing()
         case _:
             decoding(arguments.text)
 
