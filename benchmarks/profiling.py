@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "workers"))
 
-import machine_ours
 from _completing import completing
+from _living import living
 from _receiving import MESSAGES, receiving
 from _texts import NAMES, make_text
 
@@ -32,19 +32,6 @@ def profiled(run: Callable[[], object]) -> None:
     with cProfile.Profile() as profile:
         run()
     pstats.Stats(profile).sort_stats("tottime").print_stats(LINES)
-
-
-def machine(jobs: int = 20_000) -> None:
-    """Many lifecycles, as in the scenario `machine-lifecycle`."""
-    prepared = [machine_ours.make() for _ in range(jobs)]
-    for job in prepared:
-        machine_ours.follow(job)
-
-    def run() -> None:
-        for job in prepared:
-            machine_ours.live(job)
-
-    profiled(run)
 
 
 def decoding(name: str) -> None:
@@ -73,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     match arguments.what:
         case "machine":
-            machine()
+            living()
         case "import":
             imports()
         case "receiving":

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "workers"))
 
 import _completing
+import _living
 import _receiving
 
 
@@ -45,3 +46,17 @@ def test_the_stages_of_a_message_come_to_the_whole(
     assert shown["loop: its frames, UTF-8"] < shown["loop: all of a read"]
     rest = shown["all else: turns, threads, polls"]
     assert shown["together"] == pytest.approx(rest + sum(shown[p] for p in parts), abs=0.01)
+
+
+def test_every_step_of_a_lifecycle_is_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_living, "JOBS", 200)
+    monkeypatch.setattr(_living, "ROUNDS", 2)
+    _living.living()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 1 + len(_living.STEPS) + 2
+    columns = list(zip(*([float(each) for each in line[-3:]] for line in lines[1:-1]), strict=True))
+    for *steps, total in columns:
+        assert min(steps) > 0
+        assert total == pytest.approx(sum(steps), abs=0.05)
