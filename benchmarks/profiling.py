@@ -7,38 +7,21 @@ much there is to win.
 from __future__ import annotations
 
 import argparse
-import cProfile
-import pstats
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "workers"))
 
 from _completing import completing
+from _decoding import decoding
 from _living import living
 from _receiving import MESSAGES, receiving
-from _texts import NAMES, make_text
-
-from runtime_core import decode_tagged
+from _texts import NAMES
 
 WHAT = ("machine", "import", "decoding", "receiving", "completing")
 LINES = 25
 """How many functions are shown."""
-
-
-def profiled(run: Callable[[], object]) -> None:
-    with cProfile.Profile() as profile:
-        run()
-    pstats.Stats(profile).sort_stats("tottime").print_stats(LINES)
-
-
-def decoding(name: str) -> None:
-    """One text, as often as it takes to see something."""
-    text = make_text(name, 20_000)
-    times = max(1, 2_000_000 // len(text))
-    profiled(lambda: [decode_tagged(text) for _ in range(times)])
 
 
 def imports() -> None:
