@@ -35,11 +35,14 @@ from runtime_core.errors import (
     UsageError,
 )
 from runtime_core.events import LifecycleEvent
+from runtime_core.fast_json import fast_parser
 from runtime_core.job_handle import JobHandle
 from runtime_core.machine import JobMachine
 from runtime_core.observer import Observer
 from runtime_core.states import JobState
 from runtime_core.traits import ServiceTraits
+
+fast_parser()  # is imported here, if it is installed: not when somebody waits for a value
 
 
 @attrs.frozen(kw_only=True)

@@ -157,7 +157,7 @@ def parse_json(
     if parse is not None and is_fit(text):
         memory += memory_of_keys(len(text), _count(text, ":"))
         if memory <= limits.max_memory_bytes:
-            with suppress(ValueError, RecursionError):
+            with suppress(ValueError, TypeError, RecursionError):
                 return parse(text)
     try:
         return json.loads(text, object_hook=object_hook)

@@ -91,7 +91,7 @@ def load_tagged(
         if parse is not None:
             try:
                 return parse(text)
-            except (ValueError, RecursionError):
+            except (ValueError, TypeError, RecursionError):
                 pass  # NaN, say
         return _load_small(text, limits)
     return parse_json(text, limits)

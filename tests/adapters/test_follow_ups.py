@@ -226,6 +226,15 @@ def test_if_a_request_was_under_way_the_next_one_goes_at_once(world: World) -> N
     assert world.done([job_id]) == 1
 
 
+def test_if_nothing_was_asked_at_the_end_the_next_poll_goes_at_once(world: World) -> None:
+    (job_id,) = world.await_jobs(1, wait=0.5)
+    requests = world.jobs[job_id]._driver.runner._requests
+    world.reactor.call_soon(requests.follow_end)
+    world.spend()
+    world.reactor.advance(0.55)
+    assert world.asked(job_id) == [0.5]
+
+
 # ---- no more than there is room for ------------------------------------------------------------
 
 
@@ -276,6 +285,17 @@ def test_what_finds_no_room_is_told_by_the_list(listed: World) -> None:
     assert len(listed.asked(*ids)) == 21
 
 
+def test_what_a_page_has_told_does_not_go_at_once_later(listed: World) -> None:
+    ids = listed.await_jobs(100)
+    listed.service.fail = lambda call, _: Late(5.0) if call == "job_get" else None
+    for job_id in ids:
+        listed.newest[job_id].end()  # though they go on
+    listed.reactor.advance(0.25)
+    told = [listed.jobs[job_id] for job_id in ids if not listed.asked(job_id)]
+    assert len(told) == 79
+    assert not any(job._driver.runner._requests._may_follow for job in told)
+
+
 def test_who_asks_for_a_status_goes_before_those_that_find_no_room(world: World) -> None:
     ids = world.await_jobs(40)
     world.spend()
@@ -285,6 +305,19 @@ def test_who_asks_for_a_status_goes_before_those_that_find_no_room(world: World)
     assert job.status() is JobState.RUNNING
     assert world.reactor.elapsed == pytest.approx(0.1)
     assert world.asked(*ids) == [0.0] * 10
+
+
+def test_who_asks_for_a_status_gets_it_no_later_because_of_the_end(world: World) -> None:
+    ids = world.await_jobs(11)
+    world.spend()
+    world.service.fail = lambda _, job_id: HANGS if job_id in ids[:10] else None
+    world.finish(*ids[:10])
+    asked = ask(world.jobs[ids[10]])
+    others = [ask(job) for job in world.service.jobs(5)]
+    world.finish(ids[10])
+    world.reactor.advance(0.15)
+    assert asked == [None]
+    assert [len(other) for other in others] == [0] * 5
 
 
 def test_a_page_that_is_slow_does_not_hold_them_up(listed: World) -> None:

@@ -192,7 +192,7 @@ def test_a_thread_is_kept_while_it_may_be_needed(monkeypatch: pytest.MonkeyPatch
             is_asked_often.set()
         return not may_end.is_set()
 
-    pool = WorkerPool("test-worker", lambda *_: None, is_needed=is_needed)
+    pool = WorkerPool("test-worker", lambda *_: None, steady=1, is_needed=is_needed)
     pool.submit(lambda: threads.append(threading.current_thread()))
     assert is_asked_often.wait(LONG)
     assert pool.size == 1

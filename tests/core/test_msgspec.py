@@ -133,3 +133,12 @@ def test_what_long_keys_take_is_within_the_bound(parse: Parse) -> None:
     text = f"[{','.join([json.dumps({'k' * 100: 1})] * 3000)}]"
     peak = taken(lambda: parse(text))
     assert bound(text) < peak <= bound(text) + memory_of_keys(len(text), text.count(":"))
+
+
+class Derived(str):
+    """What a transport of somebody else may give as a text."""
+
+
+@pytest.mark.parametrize("text", ["[1]", "not JSON", "[" + "1.5," * 2000 + "{}]"])
+def test_a_text_of_a_class_of_its_own_is_read(text: str) -> None:
+    agree(Derived(text))

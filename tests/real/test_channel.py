@@ -726,8 +726,8 @@ def test_twenty_streams_share_a_few_threads() -> None:
             job = opened.enter_context(service.job(job_id=f"j{number}", initial=JobStarted()))
             job.stream_results(recorder)
         assert eventually(lambda: len(service.peers) == 20)
-        # What the opening has taken, name look-ups on request threads, is over soon.
-        assert eventually(lambda: "runtime-request" not in our_threads())
+        # What the opening has taken, name look-ups on request threads, is over soon; two stay.
+        assert eventually(lambda: len(our_threads()) <= 4)
         go_on.set()
         most = 0
         while not all(len(recorder.values) == 50 for recorder in recorders):

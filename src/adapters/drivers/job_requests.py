@@ -96,6 +96,7 @@ class JobRequests:
             rate = usable_rate(self._service.status_requests_per_second)
             question.listing = self._service.listing
         question.place = self._place
+        question.follows_end = self._may_follow
         self._budget.ask(question, rate)
 
     def hurry(self, *, impatient: bool = False) -> None:
@@ -168,6 +169,8 @@ class JobRequests:
         question = self._queued.pop(number, None)
         if question is not None and question.place:
             self._place = 0
+            if question.follows_end:  # a page has told it
+                self._follow_up = number
         self._under_way.pop(number, None)
         deadline = self._deadlines.pop(number, None)
         if deadline is not None:
@@ -192,5 +195,5 @@ class JobRequests:
         self._deadlines.clear()
         self._queued.clear()
         self._known_budget = None
-        self._place = 0
+        self._place = self._follow_up = 0
         return lost

@@ -152,7 +152,9 @@ class StatusBudget:
     # ---- turns ---------------------------------------------------------------------------------
 
     def _put(self, question: Question, *, was_listed: bool = False) -> None:
-        if question.follows_end:
+        # Who asks for the status gets it no later because of the end.
+        has_room = self._following < FOLLOW_UPS
+        if question.follows_end and (has_room or not question.impatient):
             self._follow_ups.add(question)
         elif question.urgent:
             self._urgent.add(question)
