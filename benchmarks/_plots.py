@@ -70,6 +70,7 @@ def _bars(scenario: Scenario, found: Sequence[Row], what: str, title: str) -> Fi
     axes.set_xlim(start, high**1.0 * (high / start) ** 0.28 if logarithmic else high * 1.3)
     for place, row in enumerate(ranked):
         _bar(axes, place, row, what, start, logarithmic=logarithmic)
+    axes.set_ylim(-0.7, len(ranked) - 0.3)  # room for words where there is no bar
     axes.set_yticks(range(len(ranked)), [_named(row) for row in ranked])
     for label, row in zip(axes.get_yticklabels(), ranked, strict=True):
         label.set_fontweight("bold" if row.contender.role is Role.OURS else "normal")
