@@ -129,7 +129,7 @@ class Regions:
             self._end(number, self.waits.pop(number), out, error)
 
     def _end(self, number: int, wait: Wait, out: list[Command], error: Exception | None) -> None:
-        # A cancel that the service refused.
+        # What waits for the answer to a cancel is marked once the service has refused it.
         if wait.need is None and wait.mark > 0:
             error = self.refusal("cancel", "its service refused, since it has ended")
         out.append(end_wait(number) if error is None else EndWait(number, error))
