@@ -74,7 +74,7 @@ class DecodeLimits:
     """
 
     @cached_property
-    def _harmless_size(self) -> int:
+    def _harmless_if_shallow(self) -> int:
         """Fewer characters than this hold nothing that is beyond a limit, but for the depth."""
         size = min(self.max_text_bytes // 4, self.max_nodes - 1, _SMALL)
         while size > 0 and most_memory(size) > self.max_memory_bytes // 4:
@@ -84,12 +84,12 @@ class DecodeLimits:
     @cached_property
     def harmless_size(self) -> int:
         """Fewer characters than this hold nothing that is beyond a limit."""
-        return min(self._harmless_size, self.max_depth)
+        return min(self._harmless_if_shallow, self.max_depth)
 
     def allow_any(self, text: str) -> bool:
         """Whether a text is too small for anything in it to be beyond a limit; a quick look."""
         size = len(text)
-        return size < self._harmless_size and (
+        return size < self._harmless_if_shallow and (
             size <= self.max_depth or _brackets(text) <= self.max_depth
         )
 

@@ -376,5 +376,6 @@ class StatusBudget:
 
     def _send(self, question: Question) -> None:
         question.open = False
-        self._following += question.follows_end
+        if question.follows_end:
+            self._following += 1
         question.send()
